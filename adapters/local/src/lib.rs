@@ -1,0 +1,1 @@
+//! The local executor: supervised processes as replicas behind a small balancer.

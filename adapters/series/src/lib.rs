@@ -1,0 +1,1 @@
+//! Long-term storage of samples in compressed chunk files.

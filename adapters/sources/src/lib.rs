@@ -1,0 +1,1 @@
+//! Sources of signals: the host, the product itself and Prometheus text endpoints.

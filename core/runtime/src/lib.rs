@@ -1,0 +1,1 @@
+//! Clock, ids, supervisor of tasks, shutdown, configuration and telemetry.

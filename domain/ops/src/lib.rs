@@ -1,0 +1,1 @@
+//! Operation of services: signals in, findings, forecasts, scaling decisions, analysis of pushed metrics and replay.

@@ -1,0 +1,2 @@
+//! openautoglm
+fn main() {}

@@ -1,0 +1,1 @@
+//! REST API, identity at the edge, probes, metrics and watches.

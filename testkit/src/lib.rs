@@ -1,0 +1,1 @@
+//! Real servers, ports and fixtures for tests.
