@@ -1,1 +1,3 @@
 //! Real servers, ports and fixtures for tests.
+
+pub mod postgres;
