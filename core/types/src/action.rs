@@ -123,8 +123,11 @@ pub struct Expectation {
     pub is: Comparison,
     /// The promised value: a number, text or boolean.
     pub value: serde_json::Value,
-    /// How long it may take, in milliseconds.
+    /// How long it may take to come true, in milliseconds.
     pub within_ms: i64,
+    /// How long it must then stay true, in milliseconds; 0: once is enough.
+    #[serde(default)]
+    pub hold_ms: i64,
 }
 
 /// One step of a plan, complete: what, why it is safe, what it promises, how to take it back.

@@ -63,6 +63,8 @@ pub enum VerificationState {
     Missed,
     /// It cannot be known.
     Unknown,
+    /// A newer plan took over before it could be told.
+    Superseded,
 }
 
 /// One promised effect and what was measured instead.
