@@ -5,5 +5,7 @@
 //! (`domain/ops`), judging (`domain/guard`), and touching the world itself (executors do).
 
 mod executor;
+mod proposal;
 
+pub use proposal::{ActionWish, Proposal};
 pub use executor::{ExecError, Executor, LogLine, Meter, Observed, Operation};
