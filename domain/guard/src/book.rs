@@ -1,0 +1,161 @@
+//! The guard's document of one tenant: its rules and what it lately let through.
+
+use std::collections::VecDeque;
+
+use oag_types::{
+    ActionId, Decision, Digest, GroupName, KindName, PlanId, Reason, ServiceName, Timestamp,
+    Verdict,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::guard::{Case, Step, judge, judge_undo};
+use crate::{
+    ApprovalRules, FreezeWindow, GuardError, KillSwitch, Ladder, Limits, PolicySet, Quantity,
+};
+
+/// The version of the document this program writes.
+pub const BOOK_VERSION: u32 = 1;
+
+/// Most actions remembered. When the rules need more to judge, the guard denies.
+pub const RECENT_MAX: usize = 1_024;
+
+/// Shortest time an action is remembered, so that a limit made longer later finds some history.
+const REMEMBER_MS: i64 = 3_600_000;
+
+/// Everything the guard judges by, kept as one document so that judging and writing down what
+/// was let through are one step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Book {
+    /// The version of the document's form.
+    pub version: u32,
+    /// Who may do what.
+    pub policies: PolicySet,
+    /// How much, how fast, how often.
+    pub limits: Limits,
+    /// When not.
+    pub freezes: Vec<FreezeWindow>,
+    /// Whose agreement is needed.
+    pub approval_rules: ApprovalRules,
+    /// Whether anything acts at all.
+    pub kill_switch: KillSwitch,
+    /// Which kinds may act by themselves.
+    pub ladder: Ladder,
+    /// What was lately let through, oldest first.
+    pub recent: VecDeque<Done>,
+}
+
+/// One action that was let through.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Done {
+    /// The plan it was part of.
+    pub plan: PlanId,
+    /// The digest of that plan.
+    pub digest: Digest,
+    /// The action.
+    pub action: ActionId,
+    /// Its kind.
+    pub kind: KindName,
+    /// The service it was done to.
+    pub service: ServiceName,
+    /// The group of that service.
+    pub group: GroupName,
+    /// When it was let through.
+    pub at: Timestamp,
+    /// The quantity it changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<Quantity>,
+    /// The share of the service's replicas it took away or restarted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        Self {
+            version: BOOK_VERSION,
+            policies: PolicySet::default(),
+            limits: Limits::default(),
+            freezes: Vec::new(),
+            approval_rules: ApprovalRules::default(),
+            kill_switch: KillSwitch::default(),
+            ladder: Ladder::default(),
+            recent: VecDeque::new(),
+        }
+    }
+}
+
+impl Book {
+    /// Judges the case and, only when it is allowed, remembers its actions: the check and the
+    /// record are one step. A plan is admitted once.
+    pub fn admit(&mut self, case: &Case<'_>) -> Verdict {
+        let mut verdict = judge(self, case);
+        let plan = case.plan.plan();
+        if self.recent.iter().any(|done| done.plan == plan.id) {
+            verdict.reasons.push(Reason {
+                rule: "plan.admitted_before".to_owned(),
+                decision: Decision::Deny,
+                text: "this plan was let through before and is not let through twice".to_owned(),
+            });
+            verdict.decision = Decision::Deny;
+            verdict.approvals_needed = 0;
+        }
+        if verdict.decision == Decision::Allow {
+            self.forget_old(case.now);
+            self.recent.extend(case.steps.iter().map(|step| step.done(case.plan, case.now)));
+        }
+        verdict
+    }
+
+    /// Judges the way back of an action that was let through, and remembers it when allowed.
+    /// It must be the very undo that the sealed plan names, so that what was agreed to covers
+    /// it; the kill switch and the bounds of quantities still hold, while freezes, cool-downs,
+    /// rates and approvals do not stand between a fault and its repair.
+    pub fn admit_undo(
+        &mut self,
+        plan: &SealedPlan,
+        undone: ActionId,
+        step: &Step<'_>,
+        now: Timestamp,
+    ) -> Verdict {
+        let verdict = judge_undo(self, plan, undone, step);
+        if verdict.decision == Decision::Allow {
+            self.forget_old(now);
+            self.recent.push_back(step.done(plan, now));
+        }
+        verdict
+    }
+
+    /// Checks the whole document.
+    ///
+    /// # Errors
+    /// The first field that is wrong, by its path.
+    pub fn validate(&self) -> Result<(), GuardError> {
+        if self.version > BOOK_VERSION {
+            return Err(GuardError::Version { found: self.version, known: BOOK_VERSION });
+        }
+        self.policies.validate()?;
+        self.limits.validate()?;
+        for (index, freeze) in self.freezes.iter().enumerate() {
+            let at = format!("freezes[{index}]");
+            freeze.validate(&at)?;
+            if self.freezes[..index].iter().any(|earlier| earlier.name == freeze.name) {
+                let problem = format!("'{}' is used by an earlier freeze", freeze.name);
+                return Err(GuardError::invalid(format!("{at}.name"), problem));
+            }
+        }
+        self.approval_rules.validate("approval_rules")?;
+        self.ladder.validate("ladder")
+    }
+
+    /// How far back the document must remember.
+    pub(crate) fn remembers_ms(&self) -> i64 {
+        self.limits.looks_back_ms().max(REMEMBER_MS)
+    }
+
+    fn forget_old(&mut self, now: Timestamp) {
+        let keep_ms = self.remembers_ms();
+        self.recent.retain(|done| now.millis_since(done.at) < keep_ms);
+    }
+}

@@ -1,0 +1,1 @@
+//! Checks a plan against the limits, together with what was lately let through.
