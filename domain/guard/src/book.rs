@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use oag_types::{
-    ActionId, Decision, Digest, GroupName, KindName, PlanId, Reason, ServiceName, Timestamp,
-    Verdict,
+    ActionId, Decision, Digest, GroupName, KindName, PlanId, Reason, SealedPlan, ServiceName,
+    Timestamp, Verdict,
 };
 use serde::{Deserialize, Serialize};
 

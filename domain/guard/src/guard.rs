@@ -1,6 +1,8 @@
 //! The judgement: every rule speaks, the strictest wins.
 
-use oag_types::{Action, Decision, Permission, Principal, Reason, SealedPlan, Timestamp, Verdict};
+use oag_types::{
+    Action, ActionId, Decision, Permission, Principal, Reason, SealedPlan, Timestamp, Verdict,
+};
 
 use crate::{Approval, Book, Done, Quantity};
 
