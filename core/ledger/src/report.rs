@@ -94,8 +94,17 @@ pub enum Problem {
         /// The rows it covers.
         rows: Range<u64>,
     },
-    /// A tile node is not stored, or stored for rows that do not exist.
+    /// The node of a full tile is not stored.
     NodeMissing {
+        /// The tile level.
+        level: u8,
+        /// The position within it.
+        index: u64,
+        /// The rows it covers.
+        rows: Range<u64>,
+    },
+    /// A tile node is stored for rows of which not all are there.
+    NodeUnexpected {
         /// The tile level.
         level: u8,
         /// The position within it.
@@ -136,6 +145,7 @@ impl Problem {
             | Self::Surplus { rows }
             | Self::NodeMismatch { rows, .. }
             | Self::NodeMissing { rows, .. }
+            | Self::NodeUnexpected { rows, .. }
             | Self::FrontierMismatch { rows } => rows.clone(),
             Self::CheckpointMismatch { last_match, first_fail, .. } => {
                 last_match.as_ref().map_or(0, |checkpoint| checkpoint.size)..first_fail.size
@@ -157,69 +167,61 @@ impl Problem {
 }
 
 impl fmt::Display for Problem {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::EntryChanged { index, .. } => {
-                write!(formatter, "row {index} changed: its entry does not give its leaf hash")
+                write!(out, "row {index} changed: its entry does not give its leaf hash")
             }
             Self::EntryMalformed { index, reason } => {
-                write!(formatter, "row {index} is not an entry: {reason}")
+                write!(out, "row {index} is not an entry: {reason}")
             }
             Self::PayloadChanged { index } => {
-                write!(formatter, "row {index} changed: payload and salt do not give its digest")
+                write!(out, "row {index} changed: payload and salt do not give its digest")
             }
             Self::HalfErased { index } => {
-                write!(formatter, "row {index} is half erased: only payload or only salt is there")
+                write!(out, "row {index} is half erased: only payload or only salt is there")
             }
-            Self::Missing { rows } => {
-                write!(formatter, "rows {} to {} are missing", rows.start, rows.end - 1)
-            }
+            Self::Missing { rows } => write!(out, "missing: {}", span(rows)),
             Self::Reordered { index, other } => {
-                write!(formatter, "reordered: in place {index} stands row {other}")
+                write!(out, "reordered: in place {index} stands row {other}")
             }
-            Self::Repeated { index } => write!(formatter, "row {index} is there twice"),
+            Self::Repeated { index } => write!(out, "row {index} is there twice"),
             Self::Truncated { rows, claimed, by } => {
                 let by = match by {
                     Claim::Size => "the stored size".to_owned(),
                     Claim::Checkpoint(held, _) => format!("a checkpoint {}", place(*held)),
                 };
-                write!(formatter, "truncated: {rows} rows, but {by} says {claimed}")
+                write!(out, "truncated: {rows} rows, but {by} says {claimed}")
             }
-            Self::Surplus { rows } => {
-                let (start, last) = (rows.start, rows.end - 1);
-                write!(formatter, "rows {start} to {last} are beyond the stored size")
-            }
+            Self::Surplus { rows } => write!(out, "beyond the stored size: {}", span(rows)),
             Self::NodeMismatch { level, index, rows } => {
-                let (start, last) = (rows.start, rows.end - 1);
-                write!(
-                    formatter,
-                    "tile node {level}/{index} does not match: rewritten in rows {start} to {last}"
-                )
+                write!(out, "rewritten: tile node {level}/{index} is not that of {}", span(rows))
             }
             Self::NodeMissing { level, index, rows } => {
-                let (start, last) = (rows.start, rows.end - 1);
-                write!(
-                    formatter,
-                    "tile node {level}/{index} and rows {start} to {last} do not pair"
-                )
+                write!(out, "tile node {level}/{index} over {} is not stored", span(rows))
+            }
+            Self::NodeUnexpected { level, index, rows } => {
+                write!(out, "tile node {level}/{index} is stored without all {}", span(rows))
             }
             Self::FrontierMismatch { rows } => {
-                let (start, last) = (rows.start, rows.end - 1);
-                write!(
-                    formatter,
-                    "the frontier does not match: rewritten in rows {start} to {last}"
-                )
+                write!(out, "rewritten: the frontier is not that of {}", span(rows))
             }
             Self::CheckpointMismatch { held, last_match, first_fail } => {
-                let held = place(*held);
-                let size = first_fail.size;
-                write!(formatter, "rewritten: the checkpoint {held} at {size} does not match, ")?;
+                let (held, size) = (place(*held), first_fail.size);
+                write!(out, "rewritten: the checkpoint {held} at {size} does not match, ")?;
                 match last_match {
-                    Some(last) => write!(formatter, "the last that does is at {}", last.size),
-                    None => formatter.write_str("and none before it does"),
+                    Some(last) => write!(out, "the last that does is at {}", last.size),
+                    None => out.write_str("and none before it does"),
                 }
             }
         }
+    }
+}
+
+fn span(rows: &Range<u64>) -> String {
+    match rows.end.saturating_sub(rows.start) {
+        1 => format!("row {}", rows.start),
+        _ => format!("rows {} to {}", rows.start, rows.end.saturating_sub(1)),
     }
 }
 

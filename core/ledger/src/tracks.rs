@@ -2,6 +2,7 @@
 //! half, and the search for two rows that were exchanged.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::tile::perfect_root;
 use crate::{Checkpoint, CompletedNode, Frontier, Hash, Held, Problem, node_hash};
@@ -87,9 +88,26 @@ impl Nodes {
     }
 
     /// The nodes that never met their other half.
-    pub(crate) fn unpaired(&self) -> impl Iterator<Item = (u8, u64)> + '_ {
-        self.stored.keys().chain(self.computed.keys()).copied()
+    pub(crate) fn unpaired(&self) -> Vec<Problem> {
+        let missing = self.computed.keys().map(|&(level, index)| Problem::NodeMissing {
+            level,
+            index,
+            rows: covered(level, index),
+        });
+        let unexpected = self.stored.keys().map(|&(level, index)| Problem::NodeUnexpected {
+            level,
+            index,
+            rows: covered(level, index),
+        });
+        missing.chain(unexpected).collect()
     }
+}
+
+/// The rows under a tile node; what would not fit is capped, since such a node pairs with nothing.
+pub(crate) fn covered(level: u8, index: u64) -> Range<u64> {
+    let width = 1_u64.checked_shl(u32::from(level) * 8).unwrap_or(u64::MAX);
+    let start = index.saturating_mul(width);
+    start..start.saturating_add(width)
 }
 
 /// The two positions among `leaves`, a power of two of them, whose exchange gives `root`.

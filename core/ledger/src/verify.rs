@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::row::check_payload;
-use crate::tracks::{Nodes, Track, find_exchange};
+use crate::tracks::{Nodes, Track, covered, find_exchange};
 use crate::{
     Checkpoint, Claim, CompletedNode, Entry, Error, Frontier, Hash, Held, Problem, Report, Row,
     TILE_WIDTH, leaf_hash,
@@ -92,9 +92,8 @@ impl Verifier {
         self.compare_size(stored.size());
         if !self.broken {
             self.compare_frontier(stored);
-            let unpaired: Vec<_> = self.nodes.unpaired().collect();
-            for (level, index) in unpaired {
-                self.note(Problem::NodeMissing { level, index, rows: covered(level, index) });
+            for problem in self.nodes.unpaired() {
+                self.note(problem);
             }
         }
         self.into_report()
@@ -250,11 +249,4 @@ impl Verifier {
             problem: self.first,
         }
     }
-}
-
-/// The rows under a tile node; what would not fit is capped, since such a node pairs with nothing.
-fn covered(level: u8, index: u64) -> Range<u64> {
-    let width = 1_u64.checked_shl(u32::from(level) * 8).unwrap_or(u64::MAX);
-    let start = index.saturating_mul(width);
-    start..start.saturating_add(width)
 }

@@ -166,7 +166,7 @@ fn stored_nodes_must_be_there_and_no_others() {
     assert_eq!(problem(&log), Some(missing));
     let mut log = Log::new(SIZE);
     log.nodes.push(CompletedNode { level: 200, index: u64::MAX, hash: log.nodes[0].hash });
-    assert!(matches!(problem(&log), Some(Problem::NodeMissing { level: 200, .. })));
+    assert!(matches!(problem(&log), Some(Problem::NodeUnexpected { level: 200, .. })));
 }
 
 #[test]

@@ -38,15 +38,21 @@ const ACTS: [Act; 17] = [
     Act::Remove,
     Act::Stream,
     Act::ExchangeEntries,
-    Act::ExchangeRows,
-    Act::Rewrite,
     Act::Repeat,
     Act::Cut,
     Act::CutAndRebuild,
-    Act::Node,
     Act::Frontier,
     Act::RewriteAll,
+    Act::ExchangeRows,
+    Act::Rewrite,
+    Act::Node,
 ];
+
+/// The last three make the pass search a tile for two exchanged rows, which takes about a second
+/// without optimisation: they come up less often.
+fn acts() -> Vec<Act> {
+    [&ACTS[..14], &ACTS[..14], &ACTS].concat()
+}
 
 /// Tampers at row `low` (and `high > low`), and gives the check the problem has to pass.
 fn tamper(
@@ -132,7 +138,7 @@ proptest! {
     #[test]
     fn one_act_of_tampering_is_found_where_it_is(
         size in 258..800_u64,
-        act in prop::sample::select(ACTS.as_slice()),
+        act in prop::sample::select(acts()),
         places in any::<(Index, Index)>(),
         bit in 0..100_000_usize,
         sizes in prop::collection::vec(any::<Index>(), 0..6),
