@@ -29,6 +29,8 @@ pub struct SecondPerson {
     pub risk: Option<Risk>,
     /// A quantity changed by at least this share of its value: 4 stands for five times as much.
     pub change_ratio: Option<f64>,
+    /// Changes of the same quantity of the same service within this time count together.
+    pub change_window_ms: i64,
     /// Action kinds, by glob.
     pub kinds: Vec<String>,
     /// Whether a person who asks for a plan over the API counts as the first of the two.
@@ -110,6 +112,7 @@ impl Default for SecondPerson {
         Self {
             risk: Some(Risk::High),
             change_ratio: Some(4.0),
+            change_window_ms: 60_000,
             kinds: Vec::new(),
             proposer_counts: false,
         }
@@ -125,6 +128,10 @@ impl ApprovalRules {
         if ratio.is_some_and(|ratio| !ratio.is_finite() || ratio < 0.0) {
             let problem = "must be a finite number, 0 or more";
             return Err(GuardError::invalid(format!("{at}.second_person.change_ratio"), problem));
+        }
+        if self.second_person.change_window_ms < 0 {
+            let at = format!("{at}.second_person.change_window_ms");
+            return Err(GuardError::invalid(at, "must be 0 or more"));
         }
         for (index, glob) in self.second_person.kinds.iter().enumerate() {
             check_glob(&format!("{at}.second_person.kinds[{index}]"), glob)?;

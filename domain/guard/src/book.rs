@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::guard::{Case, Step, judge, judge_undo};
 use crate::{
-    ApprovalRules, FreezeWindow, GuardError, KillSwitch, Ladder, Limits, PolicySet, Quantity,
+    ApprovalRules, FreezeWindow, GuardError, KillSwitch, Ladder, LimitRule, Limits, PolicySet,
+    Quantity,
 };
 
 /// The version of the document this program writes.
@@ -69,6 +70,9 @@ pub struct Done {
     /// The share of the service's replicas it took away or restarted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<f64>,
+    /// The action it took back, when it is a way back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<ActionId>,
 }
 
 impl Default for Book {
@@ -102,8 +106,8 @@ impl Book {
             verdict.approvals_needed = 0;
         }
         if verdict.decision == Decision::Allow {
-            self.forget_old(case.now);
-            self.recent.extend(case.steps.iter().map(|step| step.done(case.plan, case.now)));
+            let steps = case.steps.iter();
+            self.remember(steps.map(|step| done(step, case.plan, None, case.now)), case.now);
         }
         verdict
     }
@@ -121,8 +125,7 @@ impl Book {
     ) -> Verdict {
         let verdict = judge_undo(self, plan, undone, step);
         if verdict.decision == Decision::Allow {
-            self.forget_old(now);
-            self.recent.push_back(step.done(plan, now));
+            self.remember(std::iter::once(done(step, plan, Some(undone), now)), now);
         }
         verdict
     }
@@ -149,13 +152,52 @@ impl Book {
         self.ladder.validate("ladder")
     }
 
-    /// How far back the document must remember.
-    pub(crate) fn remembers_ms(&self) -> i64 {
-        self.limits.looks_back_ms().max(REMEMBER_MS)
+    /// How many remembered actions some rule still needs, those of this plan left aside, and how
+    /// many actions of the plan some rule will need.
+    pub(crate) fn memory_needed(&self, case: &Case<'_>) -> (usize, usize) {
+        let plan = case.plan.plan().id;
+        let others = self.recent.iter().filter(|done| done.plan != plan);
+        let needed = others.filter(|done| self.needs(done, case.now)).count();
+        let own = case.steps.iter().map(|step| done(step, case.plan, None, case.now));
+        (needed, own.filter(|done| self.needs(done, case.now)).count())
     }
 
-    fn forget_old(&mut self, now: Timestamp) {
-        let keep_ms = self.remembers_ms();
-        self.recent.retain(|done| now.millis_since(done.at) < keep_ms);
+    fn needs(&self, done: &Done, now: Timestamp) -> bool {
+        let age_ms = now.millis_since(done.at);
+        let second = &self.approval_rules.second_person;
+        let counts = second.change_ratio.is_some() && done.quantity.is_some();
+        let bound = |rule: &LimitRule| {
+            age_ms < rule.looks_back_ms() && rule.selects(&done.kind, &done.service, &done.group)
+        };
+        (counts && age_ms < second.change_window_ms) || self.limits.rules.iter().any(bound)
+    }
+
+    fn remember(&mut self, new: impl Iterator<Item = Done>, now: Timestamp) {
+        let mut recent = std::mem::take(&mut self.recent);
+        recent.retain(|done| now.millis_since(done.at) < REMEMBER_MS || self.needs(done, now));
+        recent.extend(new);
+        let mut excess = recent.len().saturating_sub(RECENT_MAX);
+        recent.retain(|done| {
+            let drop = excess > 0 && !self.needs(done, now);
+            excess -= usize::from(drop);
+            !drop
+        });
+        self.recent = recent;
+    }
+}
+
+fn done(step: &Step<'_>, plan: &SealedPlan, undoes: Option<ActionId>, now: Timestamp) -> Done {
+    let spec = &step.action.spec;
+    Done {
+        plan: plan.plan().id,
+        digest: plan.digest(),
+        action: step.action.id,
+        kind: spec.kind.clone(),
+        service: spec.target.service.clone(),
+        group: spec.target.group.clone(),
+        at: now,
+        quantity: step.quantity.clone(),
+        share: step.replicas_affected_share,
+        undoes,
     }
 }

@@ -120,6 +120,12 @@ impl LimitRule {
         self.selector.matches(kind, service, group)
     }
 
+    /// Whether bounds and steps are about this quantity.
+    #[must_use]
+    pub fn binds_quantity(&self, quantity: &Quantity) -> bool {
+        self.quantity.as_ref().is_none_or(|name| *name == quantity.name)
+    }
+
     /// The longest time this rule looks back.
     #[must_use]
     pub fn looks_back_ms(&self) -> i64 {
