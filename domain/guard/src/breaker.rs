@@ -3,35 +3,8 @@
 use oag_types::{PrincipalId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::GuardError;
+use crate::BreakerConfig;
 use crate::window::RollingWindow;
-
-/// How a breaker behaves. The first four keys are always written; the others only where they
-/// differ from their defaults.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct BreakerConfig {
-    /// Whether it opens by itself. A breaker tripped by hand is open in any case.
-    pub enabled: bool,
-    /// Percent of requests in the window that must fail for it to open, 1 to 100.
-    #[serde(rename = "failureThreshold")]
-    pub failure_threshold: u32,
-    /// How long it stays open before it lets probes through.
-    #[serde(rename = "sleepWindowInMs")]
-    pub sleep_window_ms: i64,
-    /// Fewest requests in the window for it to open.
-    #[serde(rename = "requestVolumeThreshold")]
-    pub request_volume_threshold: u32,
-    /// Length of the window that is counted.
-    #[serde(rename = "rollingWindowInMs", skip_serializing_if = "is_default_window")]
-    pub rolling_window_ms: i64,
-    /// Buckets the window is divided into.
-    #[serde(rename = "rollingWindowBuckets", skip_serializing_if = "is_default_buckets")]
-    pub rolling_window_buckets: u32,
-    /// Most probes in flight at once while half open, and how many must succeed to close.
-    #[serde(rename = "halfOpenProbes", skip_serializing_if = "is_default_probes")]
-    pub half_open_probes: u32,
-}
 
 /// Whether requests pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -45,19 +18,25 @@ pub enum BreakerState {
     HalfOpen,
 }
 
-/// The right to make one request, to be handed back with its result. A result from before the
-/// last change of state does not count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The right to make one request, to be handed back once with its result. A result from before
+/// the last change of state does not count.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Token {
-    /// The generation it was given in.
-    pub generation: u64,
-    /// Whether it is a probe.
-    pub probe: bool,
+    generation: u64,
+    probe: bool,
+}
+
+impl Token {
+    /// Whether the request is a probe of a half-open breaker.
+    #[must_use]
+    pub const fn is_probe(&self) -> bool {
+        self.probe
+    }
 }
 
 /// The answer to a request for a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
 pub struct Admission {
     /// The right to go ahead, or nothing.
     pub token: Option<Token>,
@@ -161,45 +140,6 @@ struct Forced {
     reason: String,
 }
 
-impl Default for BreakerConfig {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            failure_threshold: 50,
-            sleep_window_ms: 30_000,
-            request_volume_threshold: 20,
-            rolling_window_ms: WINDOW_MS,
-            rolling_window_buckets: BUCKETS,
-            half_open_probes: PROBES,
-        }
-    }
-}
-
-const WINDOW_MS: i64 = 10_000;
-const BUCKETS: u32 = 10;
-const PROBES: u32 = 1;
-
-impl BreakerConfig {
-    /// Checks that the numbers can mean something.
-    ///
-    /// # Errors
-    /// The first field that is wrong.
-    pub fn validate(&self) -> Result<(), GuardError> {
-        let check = |holds: bool, field: &str, problem: &str| {
-            if holds { Ok(()) } else { Err(GuardError::invalid(field, problem)) }
-        };
-        let percent = (1..=100).contains(&self.failure_threshold);
-        check(percent, "failureThreshold", "must be a percentage, 1 to 100")?;
-        check(self.sleep_window_ms > 0, "sleepWindowInMs", "must be above 0")?;
-        check(self.request_volume_threshold > 0, "requestVolumeThreshold", "must be above 0")?;
-        let buckets = (1..=1_000).contains(&self.rolling_window_buckets);
-        check(buckets, "rollingWindowBuckets", "must be between 1 and 1000")?;
-        let long = self.rolling_window_ms >= i64::from(self.rolling_window_buckets);
-        check(long, "rollingWindowInMs", "must be at least 1 ms per bucket")?;
-        check(self.half_open_probes > 0, "halfOpenProbes", "must be above 0")
-    }
-}
-
 impl Admission {
     /// Whether the request may go ahead.
     #[must_use]
@@ -226,7 +166,8 @@ impl Breaker {
         &self.config
     }
 
-    /// Takes a new configuration; counts start anew when the window changes.
+    /// Takes a new configuration; counts start anew when the window changes. Switched off, it
+    /// closes, unless it was tripped by hand.
     pub fn configure(&mut self, config: BreakerConfig) {
         let same = config.rolling_window_ms == self.config.rolling_window_ms
             && config.rolling_window_buckets == self.config.rolling_window_buckets;
@@ -235,6 +176,9 @@ impl Breaker {
                 RollingWindow::new(config.rolling_window_ms, config.rolling_window_buckets);
         }
         self.config = config;
+        if !config.enabled && self.forced.is_none() && self.phase != Phase::Closed {
+            self.enter(Phase::Closed);
+        }
     }
 
     /// The state, without looking at the clock.
@@ -264,7 +208,8 @@ impl Breaker {
                 if now < probe_at {
                     return Admission::refused(Some(probe_at));
                 }
-                self.half_open(opened_at, now)
+                let event = BreakerEvent { at: now, transition: Transition::HalfOpened };
+                Admission { event: Some(event), ..self.half_open(opened_at, now) }
             }
             Phase::HalfOpen { opened_at, last_probe_at, in_flight, succeeded } => {
                 let wanted = self.config.half_open_probes.max(1).saturating_sub(succeeded);
@@ -384,7 +329,7 @@ impl Breaker {
         Admission {
             token: Some(Token { generation: self.generation, probe: true }),
             retry_at: None,
-            event: Some(BreakerEvent { at: now, transition: Transition::HalfOpened }),
+            event: None,
         }
     }
 
@@ -396,19 +341,4 @@ impl Breaker {
         self.phase = phase;
         self.generation = self.generation.wrapping_add(1);
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-const fn is_default_window(ms: &i64) -> bool {
-    *ms == WINDOW_MS
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-const fn is_default_buckets(buckets: &u32) -> bool {
-    *buckets == BUCKETS
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-const fn is_default_probes(probes: &u32) -> bool {
-    *probes == PROBES
 }

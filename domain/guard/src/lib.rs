@@ -11,6 +11,7 @@ mod approval;
 mod autonomy;
 mod book;
 mod breaker;
+mod breaker_config;
 mod error;
 mod freeze;
 mod guard;
@@ -27,9 +28,9 @@ pub use approval::{Approval, ApprovalRules, Refusal, SecondPerson, check_approve
 pub use autonomy::{Ladder, LadderChange, LadderEntry, LadderRules, Outcome, Rung, TrackRecord};
 pub use book::{BOOK_VERSION, Book, Done, RECENT_MAX};
 pub use breaker::{
-    Admission, Breaker, BreakerConfig, BreakerEvent, BreakerSnapshot, BreakerState, Token,
-    Transition,
+    Admission, Breaker, BreakerEvent, BreakerSnapshot, BreakerState, Token, Transition,
 };
+pub use breaker_config::BreakerConfig;
 pub use error::GuardError;
 pub use freeze::{FreezeWindow, Recurrence, Weekday};
 pub use guard::{Case, Step, judge};
