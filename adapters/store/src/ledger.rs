@@ -1,0 +1,103 @@
+//! The rows a batch appends, computed from the stored frontier; pure but for the salts.
+
+use oag_ledger::{CompletedNode, EntryKind, EntryParts, Frontier, Hash, Row, new_row, new_salt};
+use oag_store_port::{LedgerAppend, StoreError};
+use oag_types::{Tenant, Timestamp};
+
+/// What an append changes.
+pub(crate) struct Extension {
+    /// The new rows with their kind and subject.
+    pub(crate) rows: Vec<NewRow>,
+    /// Subtrees that became complete.
+    pub(crate) nodes: Vec<CompletedNode>,
+    /// The frontier after it.
+    pub(crate) frontier: Vec<u8>,
+}
+
+/// A row about to be stored.
+pub(crate) struct NewRow {
+    pub(crate) index: u64,
+    pub(crate) kind: String,
+    pub(crate) subject: String,
+    pub(crate) entry: Vec<u8>,
+    pub(crate) leaf_hash: Hash,
+    pub(crate) salt: Vec<u8>,
+    pub(crate) payload: String,
+}
+
+/// A stored row as the databases give it.
+pub(crate) struct StoredRow {
+    pub(crate) index: i64,
+    pub(crate) entry: Vec<u8>,
+    pub(crate) leaf_hash: Vec<u8>,
+    pub(crate) salt: Option<Vec<u8>>,
+    pub(crate) payload: Option<String>,
+}
+
+/// Extends the tree whose frontier is stored (`None`: empty) by `appends`.
+pub(crate) fn extend(
+    stored: Option<&[u8]>,
+    tenant: &Tenant,
+    at: Timestamp,
+    appends: &[LedgerAppend],
+) -> Result<Extension, StoreError> {
+    let mut frontier = match stored {
+        Some(bytes) => Frontier::parse(bytes).map_err(|error| broken(&error))?,
+        None => Frontier::new(),
+    };
+    let mut rows = Vec::with_capacity(appends.len());
+    let mut nodes = Vec::new();
+    for append in appends {
+        let kind = EntryKind::new(append.kind.as_str())
+            .map_err(|error| StoreError::Invalid(error.to_string()))?;
+        let parts = EntryParts {
+            at: at.to_string(),
+            tenant: tenant.as_str().to_owned(),
+            kind,
+            subject: append.subject.clone(),
+        };
+        let salt = new_salt().map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let row = new_row(frontier.size(), parts, append.payload.as_bytes(), salt)
+            .map_err(|error| StoreError::Invalid(error.to_string()))?;
+        nodes.extend(frontier.append(row.leaf_hash));
+        rows.push(NewRow {
+            index: row.index,
+            kind: append.kind.clone(),
+            subject: append.subject.clone(),
+            entry: row.entry,
+            leaf_hash: row.leaf_hash,
+            salt: salt.to_vec(),
+            payload: append.payload.clone(),
+        });
+    }
+    Ok(Extension { rows, nodes, frontier: frontier.to_bytes() })
+}
+
+/// The row as the ledger knows it.
+pub(crate) fn row(stored: StoredRow) -> Result<Row, StoreError> {
+    Ok(Row {
+        index: crate::check::from_db(stored.index),
+        entry: stored.entry,
+        leaf_hash: hash(&stored.leaf_hash)?,
+        salt: stored.salt,
+        payload: stored.payload.map(String::into_bytes),
+    })
+}
+
+/// A node as the ledger knows it.
+pub(crate) fn node(level: u8, index: i64, bytes: &[u8]) -> Result<CompletedNode, StoreError> {
+    Ok(CompletedNode { level, index: crate::check::from_db(index), hash: hash(bytes)? })
+}
+
+/// The frontier of a tenant that has appended nothing.
+pub(crate) fn empty_frontier() -> Vec<u8> {
+    Frontier::new().to_bytes()
+}
+
+fn hash(bytes: &[u8]) -> Result<Hash, StoreError> {
+    Hash::from_slice(bytes).map_err(|error| broken(&error))
+}
+
+fn broken(error: &oag_ledger::Error) -> StoreError {
+    StoreError::Unavailable(format!("the stored ledger is damaged: {error}"))
+}
