@@ -1,0 +1,179 @@
+#!/usr/bin/env bash
+# Everything that must hold, in order; stops at the first stage that fails.
+#   test.sh [STAGE…]   only these, in this order
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+STAGES=(setup scripts fmt check deny clippy test doc deploy python browser)
+STAGE_LIMIT_S=${STAGE_LIMIT_S:-3600}
+CACHE_LIMIT_MB=15000
+
+stage_setup() { scripts/setup.sh test; }
+
+stage_scripts() { shellcheck -x scripts/*.sh .ci/run; }
+
+stage_fmt() { cargo fmt --all --check; }
+
+stage_check() { cargo xtask check; }
+
+# Advisories need a network that reaches their database: see CONTRIBUTING.md.
+stage_deny() { cargo deny --workspace --locked check bans licenses sources; }
+
+stage_clippy() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
+
+stage_test() { cargo test --workspace --locked --no-fail-fast; }
+
+stage_doc() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked; }
+
+stage_deploy() {
+    promtool check config --syntax-only deploy/prometheus/scrape.yml
+    promtool check rules deploy/prometheus/alerts.yml
+    promtool test rules deploy/prometheus/alerts_test.yml
+}
+
+# The binary that `cargo test` left; building it by itself would compile other features anew.
+product() {
+    cargo test --workspace --locked --no-run --quiet
+    OPENAUTOGLM_BIN=${CARGO_TARGET_DIR:-$root/target}/debug/openautoglm
+    export OPENAUTOGLM_BIN
+}
+
+# What the SDK and its tests depend on, without the SDK itself, which is read from the clone.
+python_requirements() {
+    python3 - <<'END'
+import tomllib
+
+with open("sdk/python/pyproject.toml", "rb") as file:
+    project = tomllib.load(file)["project"]
+print("\n".join(project.get("dependencies", []) + project["optional-dependencies"]["test"]))
+END
+}
+
+# What ruff, mypy and pytest look at is said in sdk/python/pyproject.toml.
+stage_python() {
+    product
+    local base wanted environment
+    base=$(cache_dir)
+    wanted=$(python_requirements)
+    environment=${base:-$root/target}/python-$(sha256sum <<<"$wanted" | cut -c1-12)
+    if [ ! -e "$environment/complete" ]; then
+        rm -rf "$environment"
+        python3 -m venv "$environment"
+        "$environment/bin/pip" install --quiet --disable-pip-version-check -r /dev/stdin <<<"$wanted"
+        touch "$environment/complete"
+    fi
+    cd sdk/python
+    "$environment/bin/ruff" check --no-cache .
+    "$environment/bin/mypy" --cache-dir /dev/null
+    PYTHONPATH=src PYTHONDONTWRITEBYTECODE=1 "$environment/bin/pytest" -p no:cacheprovider
+}
+
+stage_browser() {
+    product
+    cd testkit/browser
+    if ! cmp -s package-lock.json node_modules/.installed; then
+        npm ci --no-audit --no-fund --loglevel=error
+        cp package-lock.json node_modules/.installed
+    fi
+    node --test --test-reporter=spec ./*.test.mjs
+}
+
+# --- the frame -----------------------------------------------------------------------------------
+
+prepare() {
+    export CARGO_INCREMENTAL=${CARGO_INCREMENTAL:-0} CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+    PATH=${CARGO_HOME:-${HOME:-}/.cargo}/bin:$PATH
+    local cache size
+    cache=$(cache_dir)
+    if [ -z "${CARGO_TARGET_DIR:-}" ] && [ -n "$cache" ]; then
+        export CARGO_TARGET_DIR=$cache/target
+        # Every change of dependencies leaves its predecessors behind.
+        size=$(du -sm "$cache" | cut -f1)
+        if [ "$size" -gt "$CACHE_LIMIT_MB" ]; then
+            say "emptying $CARGO_TARGET_DIR, which is above $CACHE_LIMIT_MB MB"
+            rm -rf "$CARGO_TARGET_DIR"
+        fi
+    fi
+}
+
+# The tests a log speaks of: cargo, pytest and node, as "PASSED FAILED".
+count() {
+    awk '
+        /^test result: / { passed += $4; failed += $6 }
+        /^(=+ )?([0-9]+ [a-z]+, )*[0-9]+ (passed|failed).* in [0-9.]+s/ {
+            for (i = 2; i <= NF; i++) {
+                if ($i ~ /^passed/) passed += $(i - 1)
+                if ($i ~ /^failed/) failed += $(i - 1)
+            }
+        }
+        /^(ℹ|#) pass [0-9]+$/ { passed += $3 }
+        /^(ℹ|#) fail [0-9]+$/ { failed += $3 }
+        END { print passed + 0, failed + 0 }
+    ' "$1"
+}
+
+child=
+stop() {
+    [ -z "$child" ] || kill "$child" 2>/dev/null || :
+    exit "$1"
+}
+
+# A stage runs in a process group of its own, which ends as one when its time is over.
+run_stage() {
+    local name=$1 log=$2 viewer status=0
+    printf '\n==> %s\n' "$name"
+    : >"$log"
+    timeout --kill-after=20 "$STAGE_LIMIT_S" "$0" --stage "$name" >"$log" 2>&1 </dev/null &
+    child=$!
+    tail -n +1 -f -s 0.2 --pid="$child" "$log" &
+    viewer=$!
+    wait "$child" || status=$?
+    child=
+    wait "$viewer" || :
+    [ "$status" != 124 ] || say "stage $name took longer than $STAGE_LIMIT_S s and was ended"
+    return "$status"
+}
+
+main() {
+    local stages=("$@") logs name started seconds passed failed result
+    local all_passed=0 all_failed=0 broken=
+    [ ${#stages[@]} -gt 0 ] || stages=("${STAGES[@]}")
+    for name in "${stages[@]}"; do
+        declare -F "stage_$name" >/dev/null || die "no stage '$name'" "one of: ${STAGES[*]}"
+    done
+    prepare
+    logs=$(mktemp -d)
+    trap 'rm -rf "$logs"' EXIT
+    trap 'stop 130' INT
+    trap 'stop 143' TERM
+    local table
+    table=$(printf '%-10s %-8s %7s %8s %8s' stage result seconds passed failed)
+    for name in "${stages[@]}"; do
+        if [ -n "$broken" ]; then
+            table+=$'\n'$(printf '%-10s %-8s' "$name" 'not run')
+            continue
+        fi
+        started=$SECONDS result=ok
+        run_stage "$name" "$logs/$name" || result=FAILED
+        seconds=$((SECONDS - started))
+        read -r passed failed < <(count "$logs/$name")
+        if [ "$result" = FAILED ]; then
+            broken=$name
+            [ "$failed" -gt 0 ] || failed=1
+        fi
+        all_passed=$((all_passed + passed)) all_failed=$((all_failed + failed))
+        table+=$'\n'$(printf '%-10s %-8s %7d %8d %8d' "$name" "$result" "$seconds" "$passed" "$failed")
+    done
+    printf '\n%s\n' "$table"
+    [ -z "$broken" ] || printf '\nstage %s failed; alone: make test STAGES=%s\n' "$broken" "$broken"
+    printf '\n%d passed, %d failed\n' "$all_passed" "$all_failed"
+    [ -z "$broken" ]
+}
+
+cd "$root"
+if [ "${1:-}" = --stage ]; then
+    "stage_$2"
+else
+    main "$@"
+fi
