@@ -150,8 +150,7 @@ impl Detector {
         let by_level = self.by_level.push(level_distance, 1e-9 * self.level.abs());
         let floor = FLOOR * self.by_level.usual();
         self.short += gain(SHORT_POINTS, self.seen + 1) * (x - self.short);
-        let by_short =
-            SHORT_WEIGHT * self.by_short.push((self.short - self.level).abs(), floor);
+        let by_short = SHORT_WEIGHT * self.by_short.push((self.short - self.level).abs(), floor);
         let course = self.seasonal.as_mut().and_then(|s| s.push(ts_ms, x));
         let by_season = course.map(|d| self.by_season.push(d, floor));
         if self.seen < WARM_POINTS {
@@ -169,8 +168,8 @@ impl Detector {
     /// Lets an event through once: later points of it only when clearly worse.
     fn hold(&mut self, rarity: f64) -> f64 {
         self.event_age = self.event_age.saturating_add(1);
-        let held = self.event_age < HOLD_POINTS
-            && rarity <= self.event + WORSE * (1.0 - self.event);
+        let held =
+            self.event_age < HOLD_POINTS && rarity <= self.event + WORSE * (1.0 - self.event);
         if held {
             return HELD * rarity;
         }

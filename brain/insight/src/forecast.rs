@@ -133,7 +133,8 @@ impl Forecaster {
                 }
             } else {
                 for missing in 1..steps.min(FILL_MAX) {
-                    self.step(last.saturating_add(missing * self.cfg.step_ms), None);
+                    let ts_ms = last.saturating_add(missing.saturating_mul(self.cfg.step_ms));
+                    self.step(ts_ms, None);
                 }
             }
         }

@@ -37,9 +37,8 @@ pub(super) struct Ridge {
 
 impl Ridge {
     pub(super) fn new(width: usize, outputs: usize, season: Option<usize>) -> Self {
-        let memory = season
-            .map_or(MEMORY_MAX, |s| MEMORY_SEASONS * s as f64)
-            .clamp(MEMORY_MIN, MEMORY_MAX);
+        let memory =
+            season.map_or(MEMORY_MAX, |s| MEMORY_SEASONS * s as f64).clamp(MEMORY_MIN, MEMORY_MAX);
         Self {
             width,
             outputs,
@@ -66,11 +65,7 @@ impl Ridge {
 
     /// Learns one row. A missing target teaches nothing: the model's own prediction stands in.
     /// Gives the residuals of the prediction made before learning, where there was one.
-    pub(super) fn learn(
-        &mut self,
-        x: &[f32],
-        targets: &[Option<f64>],
-    ) -> Option<Vec<Option<f64>>> {
+    pub(super) fn learn(&mut self, x: &[f32], targets: &[Option<f64>]) -> Option<Vec<Option<f64>>> {
         let predicted = self.predict(x);
         if predicted.is_empty() && targets.iter().any(Option::is_none) {
             return None;

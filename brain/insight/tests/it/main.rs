@@ -1,1 +1,5 @@
 //! Integration tests of `oag-insight`.
+
+mod properties;
+mod protocol;
+mod quality;
