@@ -1,11 +1,41 @@
 //! The life of a plan: propose, guard, execute, verify, undo, record.
 //!
 //! Owns: the table of action kinds, plans and their records, the executor port, recovery after a
-//! crash, and the directory of principals and keys. Refuses: deciding what to do about signals
-//! (`domain/ops`), judging (`domain/guard`), and touching the world itself (executors do).
+//! crash, the catalogue of services, the guard's book as it is kept, the directory of principals
+//! and keys, stories and notifications, and the ledger as callers see it. Refuses: deciding what
+//! to do about signals (`domain/ops`), judging (`domain/guard`), and touching the world itself
+//! (executors do).
 
+mod access;
+mod catalogue;
+mod desk;
+mod directory;
+mod docs;
 mod executor;
+mod kind;
+mod kinds;
+mod pilot;
+mod planning;
+mod proofs;
 mod proposal;
+mod record;
+mod rules;
+mod run;
+mod stories;
+mod undo;
+mod verify;
 
-pub use proposal::{ActionWish, Proposal};
+pub use access::Caller;
+pub use desk::{PlanFilter, Resolution};
+pub use directory::{NewKey, NewPrincipal};
+pub use docs::{PageOf, PageRequest};
 pub use executor::{ExecError, Executor, LogLine, Meter, Observed, Operation};
+pub use kind::{ActionKind, Draft, DraftContext};
+pub use kinds::{kind, kinds};
+pub use pilot::{
+    CheckpointSink, CrashPoints, LogKeys, NoCrashPoints, Pilot, PilotConfig, PilotParts,
+};
+pub use proofs::{LedgerHead, LedgerRow};
+pub use proposal::{ActionWish, Proposal};
+pub use record::{Note, Notification, Phase, PlanRecord, Step, StepPhase, Story, Versioned};
+pub use stories::StoryView;

@@ -1,0 +1,442 @@
+//! What people do with plans: read, apply, approve, cancel, and say what an unknown outcome was.
+
+use oag_guard::{Approval, Case, Outcome, Refusal, Resource, check_approver, judge, permissions};
+use oag_store_port::NewTask;
+use oag_types::{
+    Code, Decision, Digest, Origin, PlanId, PrincipalKind, Problem, ServiceName, StoryId, Tenant,
+    Verdict,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::docs::{self, PLANS, PageOf, PageRequest, to_json};
+use crate::planning::guard_steps;
+use crate::{Caller, Note, Phase, Pilot, PlanRecord, StepPhase, Versioned};
+
+/// The queue of plans to carry out.
+pub(crate) const QUEUE: &str = "plan";
+
+/// Which plans of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PlanFilter {
+    /// Only plans that stand here.
+    pub phase: Option<Phase>,
+    /// Only plans that act on this service.
+    pub service: Option<ServiceName>,
+}
+
+/// What a person found an unknown outcome to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resolution {
+    /// The action was done.
+    Done,
+    /// It was not done.
+    NotDone,
+}
+
+impl Pilot {
+    /// One plan.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`, `NOT_FOUND`.
+    pub async fn plan(
+        &self,
+        tenant: &Tenant,
+        caller: &Caller,
+        id: PlanId,
+    ) -> Result<Versioned<PlanRecord>, Problem> {
+        let record = self.find_plan(tenant, id).await?;
+        self.may_on_targets(tenant, caller, permissions::PLAN_VIEW, &record.value)
+            .await
+            .map_err(|_| Problem::not_found("plan", id))?;
+        Ok(record)
+    }
+
+    /// Plans, newest first, those the caller may see.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn plans(
+        &self,
+        tenant: &Tenant,
+        caller: &Caller,
+        filter: PlanFilter,
+        page: PageRequest,
+    ) -> Result<PageOf<Versioned<PlanRecord>>, Problem> {
+        let tag = filter.phase.map(|phase| phase.as_str().to_owned());
+        let mut page: PageOf<Versioned<PlanRecord>> =
+            docs::page(&*self.store, tenant, PLANS, tag, page, true).await?;
+        let book = self.rules(tenant).await?.value;
+        page.items.retain(|plan| {
+            let wanted = filter.service.as_ref();
+            wanted.is_none_or(|service| plan.value.services().contains(service))
+                && resources(&plan.value).iter().all(|resource| {
+                    caller.require(&book.policies, permissions::PLAN_VIEW, resource).is_ok()
+                })
+        });
+        Ok(page)
+    }
+
+    /// Sets a plan to work: a proposed one by whoever may, one of the loop by a person, who
+    /// thereby approves it. What the guard wants approved waits for it.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`, `DIGEST_MISMATCH`, `PLAN_STALE`, `GUARD_DENIED`, or a phase that does not
+    /// allow it.
+    pub async fn apply(
+        &self,
+        tenant: &Tenant,
+        caller: &Caller,
+        id: PlanId,
+        read: &Digest,
+    ) -> Result<Versioned<PlanRecord>, Problem> {
+        let found = self.plan(tenant, caller, id).await?;
+        let record = &found.value;
+        check_digest(record, read)?;
+        if !matches!(record.phase, Phase::Proposed | Phase::AwaitingApproval) {
+            return Err(wrong_phase(record, "apply"));
+        }
+        let own = record.sealed.plan().proposer == caller.principal.id;
+        if record.sealed.plan().origin != Origin::Request && !own {
+            return self.approve(tenant, caller, id, read).await;
+        }
+        self.may_on_targets(tenant, caller, permissions::PLAN_APPLY, record).await?;
+        self.rejudge(tenant, found, Some(caller), "applied").await
+    }
+
+    /// Approves a plan that was read in full: the digest says which bytes. The last approval
+    /// needed sets it to work.
+    ///
+    /// # Errors
+    /// `CANNOT_APPROVE` with the reason, `DIGEST_MISMATCH`, `PLAN_STALE`, or a phase that does
+    /// not allow it.
+    pub async fn approve(
+        &self,
+        tenant: &Tenant,
+        caller: &Caller,
+        id: PlanId,
+        read: &Digest,
+    ) -> Result<Versioned<PlanRecord>, Problem> {
+        let mut found = self.plan(tenant, caller, id).await?;
+        self.may_on_targets(tenant, caller, permissions::PLAN_APPROVE, &found.value)
+            .await
+            .map_err(|problem| Problem::new(Code::CANNOT_APPROVE, problem.detail))?;
+        let record = &mut found.value;
+        if !matches!(record.phase, Phase::Proposed | Phase::AwaitingApproval) {
+            return Err(wrong_phase(record, "approve"));
+        }
+        let book = self.rules(tenant).await?.value;
+        let (who, now) = (&caller.principal, self.now());
+        check_approver(&record.sealed, read, who, &book.policies, &record.approvals, now)
+            .map_err(|refusal| refusal_problem(&refusal))?;
+        let rules = &book.approval_rules;
+        let approval = Approval::new(self.ids.next(), &record.sealed, who, rules, now);
+        record.approvals.push(approval);
+        self.rejudge(tenant, found, Some(caller), "approved").await
+    }
+
+    /// Calls a plan off that is not at work yet.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`, or a phase that does not allow it.
+    pub async fn cancel(
+        &self,
+        tenant: &Tenant,
+        caller: &Caller,
+        id: PlanId,
+        reason: &str,
+    ) -> Result<Versioned<PlanRecord>, Problem> {
+        let found = self.plan(tenant, caller, id).await?;
+        let own = found.value.sealed.plan().proposer == caller.principal.id;
+        if !own {
+            self.may_on_targets(tenant, caller, permissions::PLAN_APPLY, &found.value).await?;
+        }
+        let early = [Phase::Proposed, Phase::AwaitingApproval, Phase::Queued];
+        if !early.contains(&found.value.phase) {
+            return Err(wrong_phase(&found.value, "cancel"));
+        }
+        let text = if reason.trim().is_empty() { "cancelled" } else { reason };
+        self.move_to(tenant, found, Phase::Cancelled, Some(caller), text).await
+    }
+
+    /// Says what an unknown outcome was, after a person looked. Nothing is repeated.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`, a service account, or a phase that does not allow it.
+    pub async fn resolve(
+        &self,
+        tenant: &Tenant,
+        caller: &Caller,
+        id: PlanId,
+        resolution: Resolution,
+    ) -> Result<Versioned<PlanRecord>, Problem> {
+        let mut found = self.plan(tenant, caller, id).await?;
+        self.may_on_targets(tenant, caller, permissions::PLAN_APPROVE, &found.value).await?;
+        if caller.principal.kind != PrincipalKind::Person {
+            return Err(Problem::new(Code::FORBIDDEN, "a person must look and say what happened"));
+        }
+        if found.value.phase != Phase::OutcomeUnknown {
+            return Err(wrong_phase(&found.value, "resolve"));
+        }
+        let (phase, step) = match resolution {
+            Resolution::Done => (Phase::Succeeded, StepPhase::Verified),
+            Resolution::NotDone => (Phase::Failed, StepPhase::Skipped),
+        };
+        let now = self.now();
+        for at in found.value.steps.iter_mut().filter(|s| s.phase == StepPhase::Unknown) {
+            at.phase = step;
+            at.times.push((step, now));
+        }
+        let text = match resolution {
+            Resolution::Done => "looked at by a person: it was done",
+            Resolution::NotDone => "looked at by a person: it was not done",
+        };
+        self.move_to(tenant, found, phase, Some(caller), text).await
+    }
+
+    /// Says whether a proposal that was not carried out proved right; the loop calls it when the
+    /// time it spoke of has come.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn judge_proposal(
+        &self,
+        tenant: &Tenant,
+        id: PlanId,
+        right: bool,
+    ) -> Result<(), Problem> {
+        let record = self.find_plan(tenant, id).await?.value;
+        let outcome = if right { Outcome::ProposalRight } else { Outcome::ProposalWrong };
+        let kinds = record.sealed.plan().actions.iter().map(|a| a.spec.kind.clone());
+        let outcomes: Vec<_> = kinds.map(|kind| (kind, outcome)).collect();
+        self.learn(tenant, &outcomes).await.map(|_| ())
+    }
+
+    /// The plan of the loop that waits or works on a service, when there is one.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn active_plan(
+        &self,
+        tenant: &Tenant,
+        service: &ServiceName,
+    ) -> Result<Option<(PlanId, StoryId, Phase)>, Problem> {
+        for phase in [Phase::Running, Phase::Queued, Phase::AwaitingApproval, Phase::Proposed] {
+            let request = PageRequest { after: None, limit: 200 };
+            let tag = Some(phase.as_str().to_owned());
+            let page: PageOf<Versioned<PlanRecord>> =
+                docs::page(&*self.store, tenant, PLANS, tag, request, true).await?;
+            let mut plans = page.items.into_iter().map(|plan| plan.value);
+            let mine = plans.find(|plan| {
+                plan.sealed.plan().origin != Origin::Request && plan.services().contains(service)
+            });
+            if let Some(plan) = mine {
+                return Ok(Some((plan.id(), plan.sealed.plan().story, phase)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Marks waiting plans as expired whose time is over. Returns how many.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn expire_plans(&self, tenant: &Tenant) -> Result<usize, Problem> {
+        let now = self.now();
+        let mut count = 0;
+        for phase in [Phase::Proposed, Phase::AwaitingApproval] {
+            let request = PageRequest { after: None, limit: 1_000 };
+            let tag = Some(phase.as_str().to_owned());
+            let page: PageOf<Versioned<PlanRecord>> =
+                docs::page(&*self.store, tenant, PLANS, tag, request, false).await?;
+            for plan in page.items {
+                if plan.value.sealed.plan().expires_at <= now {
+                    self.move_to(tenant, plan, Phase::Expired, None, "it waited too long").await?;
+                    count += 1;
+                }
+            }
+        }
+        Ok(count)
+    }
+
+    pub(crate) async fn find_plan(
+        &self,
+        tenant: &Tenant,
+        id: PlanId,
+    ) -> Result<Versioned<PlanRecord>, Problem> {
+        docs::get(&*self.store, tenant, PLANS, &id.to_string())
+            .await?
+            .ok_or_else(|| Problem::not_found("plan", id))
+    }
+
+    /// The task that carries a plan out. A plan may be queued more than once (approved again after
+    /// its approval ran out); its history tells the times apart.
+    pub(crate) fn plan_task(&self, record: &PlanRecord) -> NewTask {
+        let id = record.id();
+        NewTask {
+            queue: QUEUE.to_owned(),
+            id: format!("{id}/{}", record.notes.len()),
+            body: json!({"plan": id}).to_string(),
+            due_at: self.now(),
+        }
+    }
+
+    /// Judges a waiting plan again with the approvals it has, and moves it where that leads.
+    async fn rejudge(
+        &self,
+        tenant: &Tenant,
+        mut found: Versioned<PlanRecord>,
+        caller: Option<&Caller>,
+        text: &str,
+    ) -> Result<Versioned<PlanRecord>, Problem> {
+        let verdict = self.judge_now(tenant, &found.value).await?;
+        found.value.verdict = verdict;
+        let phase = match found.value.verdict.decision {
+            Decision::Deny => {
+                let denied = denied(&found.value.verdict);
+                self.move_to(tenant, found, Phase::Denied, caller, &denied.detail).await?;
+                return Err(denied);
+            }
+            Decision::NeedsApproval => Phase::AwaitingApproval,
+            Decision::Allow => Phase::Queued,
+        };
+        self.move_to(tenant, found, phase, caller, text).await
+    }
+
+    /// The guard's verdict on a stored plan at the present moment and state.
+    pub(crate) async fn judge_now(
+        &self,
+        tenant: &Tenant,
+        record: &PlanRecord,
+    ) -> Result<Verdict, Problem> {
+        let plan = record.sealed.plan();
+        let (weighed, observed) = self.weigh_again(tenant, plan).await?;
+        for (service, state) in &observed {
+            check_base(record, service, state.revision)?;
+        }
+        let steps = guard_steps(&record.sealed, &weighed)?;
+        let proposer = self.find_principal(tenant, plan.proposer).await?.value;
+        let approvers = self.approvers(tenant, record).await?;
+        let book = self.rules(tenant).await?.value;
+        Ok(judge(
+            &book,
+            &Case {
+                plan: &record.sealed,
+                steps: &steps,
+                proposer: &proposer,
+                approvals: &record.approvals,
+                approvers: &approvers,
+                now: self.now(),
+            },
+        ))
+    }
+
+    pub(crate) async fn approvers(
+        &self,
+        tenant: &Tenant,
+        record: &PlanRecord,
+    ) -> Result<Vec<oag_types::Principal>, Problem> {
+        let mut people = Vec::new();
+        for approval in &record.approvals {
+            people.push(self.find_principal(tenant, approval.principal).await?.value);
+        }
+        Ok(people)
+    }
+
+    /// Writes a plan's new phase, with a note and a ledger row, and wakes the worker if needed.
+    pub(crate) async fn move_to(
+        &self,
+        tenant: &Tenant,
+        found: Versioned<PlanRecord>,
+        phase: Phase,
+        caller: Option<&Caller>,
+        text: &str,
+    ) -> Result<Versioned<PlanRecord>, Problem> {
+        let mut record = found.value;
+        let id = record.id().to_string();
+        let by = caller.map(|caller| caller.principal.id);
+        record.phase = phase;
+        record.notes.push(Note { at: self.now(), by, text: text.to_owned() });
+        let payload = json!({
+            "phase": phase, "by": by, "note": text, "digest": record.digest,
+            "verdict": record.verdict, "approvals": record.approvals,
+        });
+        let mut batch = self
+            .batch()
+            .expect(docs::unchanged(PLANS, &id, found.revision))
+            .put(PLANS, id.clone(), to_json(&record)?, phase.as_str())
+            .ledger("plan", id.clone(), payload.to_string());
+        if phase == Phase::Queued {
+            batch = batch.task(self.plan_task(&record));
+        }
+        let revision = self.save(tenant, batch).await?.revision;
+        if phase == Phase::Queued {
+            self.work.notify_one();
+        }
+        Ok(Versioned { value: record, revision })
+    }
+
+    async fn may_on_targets(
+        &self,
+        tenant: &Tenant,
+        caller: &Caller,
+        permission: &str,
+        record: &PlanRecord,
+    ) -> Result<(), Problem> {
+        let book = self.rules(tenant).await?.value;
+        for resource in resources(record) {
+            caller.require(&book.policies, permission, &resource)?;
+        }
+        Ok(())
+    }
+}
+
+fn resources(record: &PlanRecord) -> Vec<Resource> {
+    let targets = record.sealed.plan().actions.iter().map(|action| &action.spec.target);
+    targets.map(|t| Resource::service(t.service.clone(), t.group.clone())).collect()
+}
+
+/// The plan was decided on this state; when the wanted state moved since, it is out of date.
+pub(crate) fn check_base(
+    record: &PlanRecord,
+    service: &ServiceName,
+    revision: u64,
+) -> Result<(), Problem> {
+    match record.sealed.plan().base.get(service.as_str()) {
+        Some(base) if *base != revision => Err(Problem::new(
+            Code::PLAN_STALE,
+            format!("{service} was changed since this plan was made; make a new one"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn denied(verdict: &Verdict) -> Problem {
+    let speaks = verdict.reasons.iter().filter(|reason| reason.decision == Decision::Deny);
+    let kill = verdict.reasons.iter().any(|r| r.rule.starts_with("kill_switch"));
+    let text: Vec<_> = speaks.map(|r| format!("{}: {}", r.rule, r.text)).collect();
+    Problem::new(if kill { Code::KILL_SWITCH } else { Code::GUARD_DENIED }, text.join("; "))
+}
+
+fn check_digest(record: &PlanRecord, read: &Digest) -> Result<(), Problem> {
+    if record.digest == *read {
+        return Ok(());
+    }
+    let text = format!("the plan's digest is {}; read the plan again", record.digest);
+    Err(Problem::new(Code::DIGEST_MISMATCH, text))
+}
+
+fn refusal_problem(refusal: &Refusal) -> Problem {
+    let code = match refusal {
+        Refusal::DigestMismatch { .. } => Code::DIGEST_MISMATCH,
+        Refusal::PlanExpired { .. } => Code::PLAN_STALE,
+        _ => Code::CANNOT_APPROVE,
+    };
+    Problem::new(code, refusal.to_string())
+}
+
+fn wrong_phase(record: &PlanRecord, verb: &str) -> Problem {
+    let text = format!("the plan is {}; there is nothing to {verb}", record.phase.as_str());
+    Problem::new(Code::CONFLICT, text)
+}

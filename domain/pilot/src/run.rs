@@ -1,0 +1,541 @@
+//! Carrying a plan out: admit, and for each action intent, act, verify, outcome. Every step is
+//! written down before and after, so that after a crash it can be told what was done.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use oag_guard::{Case, Outcome};
+use oag_runtime::{OnError, ShutdownHandle, Supervisor, TaskKind};
+use oag_store_port::{Batch, Claim, Task, TaskToken};
+use oag_types::{
+    Code, Decision, KindName, PlanId, Problem, Repeatability, Tenant, VerificationState,
+};
+use serde_json::json;
+
+use crate::desk::{QUEUE, check_base, denied};
+use crate::docs::{self, PLANS, store_problem, to_json};
+use crate::planning::guard_steps;
+use crate::{Note, Phase, Pilot, PlanRecord, StepPhase};
+
+/// A plan being carried out, under the token that allows it.
+pub(crate) struct Run {
+    pub(crate) tenant: Tenant,
+    pub(crate) token: TaskToken,
+    pub(crate) record: PlanRecord,
+    pub(crate) revision: u64,
+    pub(crate) shutdown: ShutdownHandle,
+}
+
+/// How carrying out came to its end here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The plan is over and the task complete.
+    Over,
+    /// The process drains; the next one goes on.
+    Interrupted,
+}
+
+/// What the steps of a plan led to.
+pub(crate) enum Course {
+    /// On to the next step.
+    On,
+    /// The plan is over like this.
+    Stop(Phase, String),
+    /// The process drains.
+    Interrupted,
+}
+
+impl Pilot {
+    /// Takes plans from the queue and carries them out until the drain begins.
+    ///
+    /// # Errors
+    /// When another process took over as leader.
+    pub async fn work(
+        self: Arc<Self>,
+        tenant: Tenant,
+        supervisor: Supervisor,
+    ) -> Result<(), Problem> {
+        let shutdown = supervisor.shutdown().clone();
+        let slots = Arc::new(tokio::sync::Semaphore::new(self.config.running_max));
+        while !shutdown.is_draining() {
+            let claim = Claim {
+                queue: QUEUE.to_owned(),
+                epoch: self.epoch(),
+                now: self.now(),
+                lease_ms: self.config.lease_ms,
+                limit: slots.available_permits().min(16),
+            };
+            let tasks = match self.store.claim(&tenant, claim).await {
+                Ok(tasks) => tasks,
+                Err(error @ oag_store_port::StoreError::Fenced { .. }) => {
+                    return Err(store_problem(error));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "no plans could be claimed");
+                    Vec::new()
+                }
+            };
+            for task in tasks {
+                let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break };
+                let (pilot, tenant, shutdown) =
+                    (Arc::clone(&self), tenant.clone(), shutdown.clone());
+                let name = format!("plan {}", task.id);
+                supervisor.spawn(name, TaskKind::Drains, OnError::Log, async move {
+                    let result = pilot.carry_out(tenant, task, shutdown).await;
+                    drop(slot);
+                    pilot.work.notify_one();
+                    result
+                });
+            }
+            tokio::select! {
+                () = self.work.notified() => {}
+                () = tokio::time::sleep(Duration::from_millis(500)) => {}
+                () = shutdown.draining() => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries one plan out under its lease, which is renewed meanwhile.
+    pub(crate) async fn carry_out(
+        &self,
+        tenant: Tenant,
+        task: Task,
+        shutdown: ShutdownHandle,
+    ) -> Result<(), Problem> {
+        let token = task.token();
+        let work = Box::pin(self.carry(tenant.clone(), task, shutdown));
+        let renewals = Box::pin(self.renew_for_ever(&tenant, &token));
+        let result = tokio::select! {
+            result = work => result.map(|_| ()),
+            problem = renewals => Err(problem),
+        };
+        self.lock_busy().retain(|_, busy| plan_of(&token) != Some(busy.plan));
+        result
+    }
+
+    async fn renew_for_ever(&self, tenant: &Tenant, token: &TaskToken) -> Problem {
+        let third = u64::try_from(self.config.lease_ms / 3).unwrap_or(1_000).max(100);
+        loop {
+            tokio::time::sleep(Duration::from_millis(third)).await;
+            let until = self.now().plus_millis(self.config.lease_ms);
+            match self.store.renew(tenant, token, until).await {
+                Ok(()) => {}
+                Err(
+                    error @ (oag_store_port::StoreError::LostLease(_)
+                    | oag_store_port::StoreError::Fenced { .. }),
+                ) => return store_problem(error),
+                Err(error) => tracing::warn!(%error, "lease not renewed; trying again"),
+            }
+        }
+    }
+
+    async fn carry(
+        &self,
+        tenant: Tenant,
+        task: Task,
+        shutdown: ShutdownHandle,
+    ) -> Result<Ended, Problem> {
+        let token = task.token();
+        let id = plan_of(&token).ok_or_else(|| docs::internal("a task without a plan"))?;
+        let found = self.find_plan(&tenant, id).await?;
+        let mut run =
+            Run { tenant, token, record: found.value, revision: found.revision, shutdown };
+        if !matches!(run.record.phase, Phase::Queued | Phase::Running) {
+            let batch = self.batch().completing(run.token.clone());
+            self.save(&run.tenant, batch).await?;
+            return Ok(Ended::Over);
+        }
+        if !self.take_services(&run).await? {
+            return Ok(Ended::Interrupted);
+        }
+        if run.record.phase == Phase::Queued && !self.admit(&mut run).await? {
+            return Ok(Ended::Over);
+        }
+        let course = self.go_through_steps(&mut run).await?;
+        match course {
+            Course::Interrupted => Ok(Ended::Interrupted),
+            Course::On => {
+                self.finish(&mut run, Phase::Succeeded, "every promised effect came").await?;
+                Ok(Ended::Over)
+            }
+            Course::Stop(phase, text) => {
+                self.finish(&mut run, phase, &text).await?;
+                Ok(Ended::Over)
+            }
+        }
+    }
+
+    /// Waits until no other plan is at work on the same services. A plan that is only being
+    /// verified makes way. False when the process drains meanwhile.
+    async fn take_services(&self, run: &Run) -> Result<bool, Problem> {
+        let plan = run.record.id();
+        loop {
+            if run.shutdown.is_draining() {
+                return Ok(false);
+            }
+            if self.try_take(run, plan) {
+                return Ok(true);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(20)) => {}
+                () = run.shutdown.draining() => {}
+            }
+        }
+    }
+
+    fn try_take(&self, run: &Run, plan: PlanId) -> bool {
+        let mut busy = self.lock_busy();
+        let keys: Vec<_> =
+            run.record.services().into_iter().map(|s| (run.tenant.clone(), s)).collect();
+        let mut free = true;
+        for key in &keys {
+            let Some(other) = busy.get_mut(key).filter(|other| other.plan != plan) else {
+                continue;
+            };
+            free = false;
+            if other.verifying && run.record.phase == Phase::Queued {
+                other.make_way_for.get_or_insert(plan);
+            }
+        }
+        if free {
+            for key in keys {
+                let mine = crate::pilot::Busy { plan, verifying: false, make_way_for: None };
+                busy.insert(key, mine);
+            }
+        }
+        free
+    }
+
+    /// Judges for the last time and, when allowed, writes down in one step that the plan is
+    /// running and that the guard let it through. False when the plan is over or waits again.
+    async fn admit(&self, run: &mut Run) -> Result<bool, Problem> {
+        let _admission = self.admission.lock().await;
+        let weighed = match self.weigh_for_run(run).await {
+            Ok(weighed) => weighed,
+            Err(problem) if problem.code == Code::PLAN_STALE || problem.code == Code::NOT_FOUND => {
+                self.leave(run, Phase::Expired, &problem.detail).await?;
+                return Ok(false);
+            }
+            Err(problem) => return Err(problem),
+        };
+        let steps = guard_steps(&run.record.sealed, &weighed)?;
+        let proposer = self.find_principal(&run.tenant, run.record.sealed.plan().proposer).await?;
+        let approvers = self.approvers(&run.tenant, &run.record).await?;
+        let book = self.rules(&run.tenant).await?;
+        let mut changed = oag_guard::Book::clone(&book.value);
+        let verdict = changed.admit(&Case {
+            plan: &run.record.sealed,
+            steps: &steps,
+            proposer: &proposer.value,
+            approvals: &run.record.approvals,
+            approvers: &approvers,
+            now: self.now(),
+        });
+        drop(steps);
+        run.record.verdict = verdict;
+        match run.record.verdict.decision {
+            Decision::Deny => {
+                let text = denied(&run.record.verdict).detail;
+                self.leave(run, Phase::Denied, &text).await?;
+                Ok(false)
+            }
+            Decision::NeedsApproval => {
+                self.leave(run, Phase::AwaitingApproval, "approval is needed (again)").await?;
+                Ok(false)
+            }
+            Decision::Allow => {
+                run.record.phase = Phase::Running;
+                self.note(run, "let through by the guard");
+                let batch = self.plan_batch(run, "admitted")?;
+                run.revision = self
+                    .save_with_rules(&run.tenant, batch, changed, book.revision)
+                    .await?
+                    .revision;
+                self.crash_points.reached("after_admit");
+                Ok(true)
+            }
+        }
+    }
+
+    async fn weigh_for_run(&self, run: &Run) -> Result<Vec<crate::planning::Weighed>, Problem> {
+        let (weighed, observed) = self.weigh_again(&run.tenant, run.record.sealed.plan()).await?;
+        for (service, state) in &observed {
+            check_base(&run.record, service, state.revision)?;
+        }
+        Ok(weighed)
+    }
+
+    /// Puts a plan that was not let through where it belongs, and completes the task.
+    async fn leave(&self, run: &mut Run, phase: Phase, text: &str) -> Result<(), Problem> {
+        run.record.phase = phase;
+        self.note(run, text);
+        let mut batch = self.plan_batch(run, "not admitted")?.completing(run.token.clone());
+        if phase == Phase::AwaitingApproval || phase == Phase::Denied {
+            let text = format!("{}: {text}", run.record.sealed.plan().summary);
+            batch = self.notice(batch, "warning", text, Some(run.record.id()))?;
+        }
+        run.revision = self.save(&run.tenant, batch).await?.revision;
+        Ok(())
+    }
+
+    async fn go_through_steps(&self, run: &mut Run) -> Result<Course, Problem> {
+        for index in 0..run.record.steps.len() {
+            match self.step(run, index).await? {
+                Course::On => {}
+                stop => return Ok(stop),
+            }
+        }
+        Ok(Course::On)
+    }
+
+    async fn step(&self, run: &mut Run, index: usize) -> Result<Course, Problem> {
+        let phase = run.record.steps[index].phase;
+        match phase {
+            StepPhase::Pending => {
+                if let Some(text) = self.killed(run, index).await? {
+                    return Ok(Course::Stop(Phase::Cancelled, text));
+                }
+                self.intend(run, index).await?;
+                self.act(run, index).await
+            }
+            StepPhase::Intended => {
+                let action = &run.record.sealed.plan().actions[index];
+                if action.repeat == Repeatability::Neither {
+                    return self.unknown(run, index).await;
+                }
+                // Idempotent: done again under the same key. Observable: the operation names the
+                // state it leads to and the executor the keys it did, so that asking again looks
+                // first.
+                self.act(run, index).await
+            }
+            StepPhase::Applied => self.verify_step(run, index).await,
+            StepPhase::Missed | StepPhase::UndoIntended => self.take_back(run).await,
+            // Taking back was interrupted; it goes on from the last step that was begun.
+            StepPhase::Undone | StepPhase::NotUndone => self.take_back(run).await,
+            // When a later step failed before the crash, its own turn takes everything back.
+            StepPhase::Verified
+            | StepPhase::Unknown
+            | StepPhase::Superseded
+            | StepPhase::Skipped => Ok(Course::On),
+        }
+    }
+
+    async fn intend(&self, run: &mut Run, index: usize) -> Result<(), Problem> {
+        self.enter(run, index, StepPhase::Intended);
+        let plan = run.record.sealed.plan();
+        let story = self.find_story(&run.tenant, plan.story).await?.value;
+        let evidence: Vec<_> =
+            story.findings.iter().filter(|f| plan.findings.contains(&f.id)).collect();
+        let action = &plan.actions[index];
+        let payload = json!({
+            "plan": plan.id, "digest": run.record.digest, "action": action,
+            "proposer": plan.proposer, "reason": plan.reason, "evidence": evidence,
+            "verdict": run.record.verdict, "approvals": run.record.approvals,
+        });
+        let subject = action.id.to_string();
+        self.save_step(run, index, Some(("intent", subject, payload.to_string()))).await?;
+        self.crash_points.reached("after_intent");
+        Ok(())
+    }
+
+    async fn act(&self, run: &mut Run, index: usize) -> Result<Course, Problem> {
+        let action = run.record.sealed.plan().actions[index].clone();
+        let key = action.idempotency_key.clone();
+        let result = self.ask_executor(&run.tenant, &action.spec, action.repeat, &key).await;
+        self.crash_points.reached("after_act");
+        match result {
+            Ok(receipt) => {
+                run.record.steps[index].receipt = Some(receipt);
+                self.enter(run, index, StepPhase::Applied);
+                self.save_step(run, index, None).await?;
+                self.crash_points.reached("after_applied");
+                self.verify_step(run, index).await
+            }
+            Err(error) => {
+                run.record.steps[index].error = Some(error.to_string());
+                self.enter(run, index, StepPhase::Missed);
+                let payload = json!({
+                    "plan": run.record.id(), "action": action.id, "state": "failed",
+                    "error": error.to_string(),
+                });
+                let row = ("outcome", action.id.to_string(), payload.to_string());
+                self.save_step(run, index, Some(row)).await?;
+                self.take_back(run).await
+            }
+        }
+    }
+
+    async fn verify_step(&self, run: &mut Run, index: usize) -> Result<Course, Problem> {
+        let action = run.record.sealed.plan().actions[index].clone();
+        let last = index + 1 == run.record.steps.len();
+        self.set_verifying(run, last);
+        let watched =
+            self.watch_effects(&run.tenant, run.record.id(), &action, &run.shutdown).await;
+        self.set_verifying(run, false);
+        let (phase, verification, text) = match watched {
+            crate::verify::Watched::Interrupted => return Ok(Course::Interrupted),
+            crate::verify::Watched::Superseded(newer, verification) => {
+                (StepPhase::Superseded, verification, format!("{newer} took over"))
+            }
+            crate::verify::Watched::Ended(verification) => match verification.state {
+                VerificationState::Reached => (StepPhase::Verified, verification, String::new()),
+                _ => (StepPhase::Missed, verification, String::new()),
+            },
+        };
+        let payload = json!({
+            "plan": run.record.id(), "action": action.id, "state": phase,
+            "receipt": run.record.steps[index].receipt, "verification": verification,
+            "note": text,
+        });
+        run.record.steps[index].verification = Some(verification);
+        self.enter(run, index, phase);
+        let row = ("outcome", action.id.to_string(), payload.to_string());
+        self.save_step(run, index, Some(row)).await?;
+        self.crash_points.reached("after_outcome");
+        match phase {
+            StepPhase::Verified => Ok(Course::On),
+            StepPhase::Superseded => Ok(Course::Stop(Phase::Superseded, text)),
+            _ => self.take_back(run).await,
+        }
+    }
+
+    /// The process ended while an action was under way that can neither be repeated nor seen.
+    async fn unknown(&self, run: &mut Run, index: usize) -> Result<Course, Problem> {
+        let action = run.record.sealed.plan().actions[index].clone();
+        self.enter(run, index, StepPhase::Unknown);
+        let text = format!(
+            "{}: the product was interrupted while this ran. Whether it was done is not known; \
+             it is not repeated. Please look, then say so with 'resolve'.",
+            action.summary
+        );
+        run.record.steps[index].error = Some(text.clone());
+        let payload = json!({"plan": run.record.id(), "action": action.id, "state": "unknown"});
+        let row = ("outcome", action.id.to_string(), payload.to_string());
+        self.save_step(run, index, Some(row)).await?;
+        Ok(Course::Stop(Phase::OutcomeUnknown, text))
+    }
+
+    /// Ends the plan: its last phase, what was learnt, and the task, in one step.
+    async fn finish(&self, run: &mut Run, phase: Phase, text: &str) -> Result<(), Problem> {
+        for step in run.record.steps.iter_mut().filter(|s| s.phase == StepPhase::Pending) {
+            step.phase = StepPhase::Skipped;
+        }
+        run.record.phase = phase;
+        self.note(run, text);
+        let outcomes = outcomes(&run.record);
+        let mut batch = self.plan_batch(run, text)?.completing(run.token.clone());
+        let severity = match phase {
+            Phase::Succeeded | Phase::Superseded | Phase::Cancelled => None,
+            Phase::Undone => Some("warning"),
+            _ => Some("critical"),
+        };
+        if let Some(severity) = severity {
+            let text = format!("{}: {} — {text}", phase.as_str(), run.record.sealed.plan().summary);
+            batch = self.notice(batch, severity, text, Some(run.record.id()))?;
+        }
+        let _admission = self.admission.lock().await;
+        let book = self.rules(&run.tenant).await?;
+        let mut changed = oag_guard::Book::clone(&book.value);
+        let now = self.now();
+        for (kind, outcome) in outcomes {
+            if let Some(change) = changed.ladder.record(&kind, outcome, now) {
+                batch = batch.ledger("autonomy", format!("kind:{kind}"), to_json(&change)?);
+            }
+        }
+        self.crash_points.reached("before_finish");
+        let saved = self.save_with_rules(&run.tenant, batch, changed, book.revision).await?;
+        run.revision = saved.revision;
+        self.crash_points.reached("after_finish");
+        Ok(())
+    }
+
+    /// Whether the kill switch stops an action now, and what to say.
+    pub(crate) async fn killed(&self, run: &Run, index: usize) -> Result<Option<String>, Problem> {
+        let book = self.rules(&run.tenant).await?.value;
+        let group = &run.record.sealed.plan().actions[index].spec.target.group;
+        let stops = book.kill_switch.stops(group);
+        Ok(stops.then(|| format!("stopped by the kill switch: {}", book.kill_switch.reason)))
+    }
+
+    pub(crate) fn enter(&self, run: &mut Run, index: usize, phase: StepPhase) {
+        let now = self.now();
+        let step = &mut run.record.steps[index];
+        step.phase = phase;
+        step.times.push((phase, now));
+    }
+
+    /// Writes the plan's record after a step, with a ledger row when there is one.
+    pub(crate) async fn save_step(
+        &self,
+        run: &mut Run,
+        index: usize,
+        row: Option<(&str, String, String)>,
+    ) -> Result<(), Problem> {
+        let id = run.record.id().to_string();
+        let mut batch = self.batch().expect(docs::unchanged(PLANS, &id, run.revision)).put(
+            PLANS,
+            id,
+            to_json(&run.record)?,
+            run.record.phase.as_str(),
+        );
+        if let Some((kind, subject, payload)) = row {
+            batch = batch.ledger(kind, subject, payload);
+        }
+        let committed = self.save(&run.tenant, batch).await?;
+        run.revision = committed.revision;
+        // Written with the next step; the rows can be found by subject before that.
+        run.record.steps[index].ledger.extend(committed.ledger_indices);
+        Ok(())
+    }
+
+    fn plan_batch(&self, run: &Run, text: &str) -> Result<Batch, Problem> {
+        let id = run.record.id().to_string();
+        let payload = json!({
+            "phase": run.record.phase, "digest": run.record.digest,
+            "verdict": run.record.verdict, "note": text,
+        });
+        Ok(self
+            .batch()
+            .expect(docs::unchanged(PLANS, &id, run.revision))
+            .put(PLANS, id.clone(), to_json(&run.record)?, run.record.phase.as_str())
+            .ledger("plan", id, payload.to_string()))
+    }
+
+    fn note(&self, run: &mut Run, text: &str) {
+        run.record.notes.push(Note { at: self.now(), by: None, text: text.to_owned() });
+    }
+
+    fn set_verifying(&self, run: &Run, verifying: bool) {
+        let plan = run.record.id();
+        for busy in self.lock_busy().values_mut().filter(|busy| busy.plan == plan) {
+            busy.verifying = verifying;
+        }
+    }
+}
+
+/// What the ladder learns from a plan that is over.
+fn outcomes(record: &PlanRecord) -> Vec<(KindName, Outcome)> {
+    let actions = record.sealed.plan().actions.iter();
+    actions
+        .zip(&record.steps)
+        .filter_map(|(action, step)| {
+            let missed = step.verification.as_ref().map(|v| v.state)
+                == Some(VerificationState::Missed)
+                || step.error.is_some();
+            let outcome = match step.phase {
+                StepPhase::Verified => Outcome::Verified,
+                StepPhase::Unknown => Outcome::Unknown,
+                StepPhase::Missed | StepPhase::Undone | StepPhase::NotUndone if missed => {
+                    Outcome::Failed
+                }
+                _ => return None,
+            };
+            Some((action.spec.kind.clone(), outcome))
+        })
+        .collect()
+}
+
+fn plan_of(token: &TaskToken) -> Option<PlanId> {
+    token.task.split('/').next().and_then(|id| id.parse().ok())
+}
