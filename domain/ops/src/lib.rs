@@ -1,6 +1,40 @@
 //! Operation of services: signals in, findings, forecasts, scaling decisions, analysis of pushed
 //! metrics and replay.
+//!
+//! Owns: signals in memory ([`SignalHub`]), what is known about a service at one moment
+//! ([`ServiceSnapshot`]), the rules ([`decide()`]), one-off analysis ([`analyze()`]), replay of
+//! recorded signals ([`replay()`]) and the running loop ([`Ops`]). Refuses: touching the world
+//! (executors do, behind the pilot), judging (the guard does), and I/O other than its ports.
+//! `decide`, `analyze` and `replay` are pure: the same input gives the same output.
 
+mod analyze;
+mod decide;
+mod desk;
+mod engine;
+mod hub;
 mod ports;
+mod replay;
+mod snapshot;
+mod watch;
 
+pub use analyze::{
+    Analysis, AnalysisActionKind, AnalysisDecision, AnalysisFinding, AnalyzeConfig, AnalyzeRequest,
+    Language, PlanDraft, PlannedAction, PlannedUndo, analyze, analyze_with,
+};
+pub use decide::{Aim, Decision, DecisionPolicy, FindingDraft, Outlook, ProposalDraft, decide};
+pub use desk::Desk;
+pub use engine::{Ops, OpsConfig, OpsCounters, OpsParts, StepReport};
+pub use hub::{
+    BackfillReport, HubConfig, HubCounters, IngestReport, SeriesFilter, SeriesScore, SeriesView,
+    SignalHub,
+};
 pub use ports::{LongTerm, LongTermError, Source, SourceError};
+pub use replay::{
+    Difference, NamedPolicy, PolicyOutcome, ReplayConfig, ReplayPoint, ReplayReport, read_records,
+    replay,
+};
+pub use snapshot::{
+    ActivePlan, Basis, Capacity, CapacitySource, Deployed, Direction, Fleet, PastOutlook,
+    ServiceSnapshot,
+};
+pub use watch::{Look, ServiceWatch};
