@@ -1,29 +1,19 @@
 //! What people do with plans: read, apply, approve, cancel, and say what an unknown outcome was.
 
-use oag_guard::{Approval, Case, Outcome, Refusal, Resource, check_approver, judge, permissions};
+use oag_guard::{Approval, Case, Outcome, Refusal, check_approver, judge, permissions};
 use oag_store_port::NewTask;
 use oag_types::{
-    Code, Decision, Digest, Origin, PlanId, PrincipalKind, Problem, ServiceName, StoryId, Tenant,
-    Verdict,
+    Code, Decision, Digest, Origin, PlanId, PrincipalKind, Problem, ServiceName, Tenant, Verdict,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::docs::{self, PLANS, PageOf, PageRequest, to_json};
+use crate::docs::{self, PLANS, to_json};
 use crate::planning::guard_steps;
 use crate::{Caller, Note, Phase, Pilot, PlanRecord, StepPhase, Versioned};
 
 /// The queue of plans to carry out.
 pub(crate) const QUEUE: &str = "plan";
-
-/// Which plans of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct PlanFilter {
-    /// Only plans that stand here.
-    pub phase: Option<Phase>,
-    /// Only plans that act on this service.
-    pub service: Option<ServiceName>,
-}
 
 /// What a person found an unknown outcome to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,48 +26,6 @@ pub enum Resolution {
 }
 
 impl Pilot {
-    /// One plan.
-    ///
-    /// # Errors
-    /// `FORBIDDEN`, `NOT_FOUND`.
-    pub async fn plan(
-        &self,
-        tenant: &Tenant,
-        caller: &Caller,
-        id: PlanId,
-    ) -> Result<Versioned<PlanRecord>, Problem> {
-        let record = self.find_plan(tenant, id).await?;
-        self.may_on_targets(tenant, caller, permissions::PLAN_VIEW, &record.value)
-            .await
-            .map_err(|_| Problem::not_found("plan", id))?;
-        Ok(record)
-    }
-
-    /// Plans, newest first, those the caller may see.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn plans(
-        &self,
-        tenant: &Tenant,
-        caller: &Caller,
-        filter: PlanFilter,
-        page: PageRequest,
-    ) -> Result<PageOf<Versioned<PlanRecord>>, Problem> {
-        let tag = filter.phase.map(|phase| phase.as_str().to_owned());
-        let mut page: PageOf<Versioned<PlanRecord>> =
-            docs::page(&*self.store, tenant, PLANS, tag, page, true).await?;
-        let book = self.rules(tenant).await?.value;
-        page.items.retain(|plan| {
-            let wanted = filter.service.as_ref();
-            wanted.is_none_or(|service| plan.value.services().contains(service))
-                && resources(&plan.value).iter().all(|resource| {
-                    caller.require(&book.policies, permissions::PLAN_VIEW, resource).is_ok()
-                })
-        });
-        Ok(page)
-    }
-
     /// Sets a plan to work: a proposed one by whoever may, one of the loop by a person, who
     /// thereby approves it. What the guard wants approved waits for it.
     ///
@@ -213,63 +161,6 @@ impl Pilot {
         self.learn(tenant, &outcomes).await.map(|_| ())
     }
 
-    /// The plan of the loop that waits or works on a service, when there is one.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn active_plan(
-        &self,
-        tenant: &Tenant,
-        service: &ServiceName,
-    ) -> Result<Option<(PlanId, StoryId, Phase)>, Problem> {
-        for phase in [Phase::Running, Phase::Queued, Phase::AwaitingApproval, Phase::Proposed] {
-            let request = PageRequest { after: None, limit: 200 };
-            let tag = Some(phase.as_str().to_owned());
-            let page: PageOf<Versioned<PlanRecord>> =
-                docs::page(&*self.store, tenant, PLANS, tag, request, true).await?;
-            let mut plans = page.items.into_iter().map(|plan| plan.value);
-            let mine = plans.find(|plan| {
-                plan.sealed.plan().origin != Origin::Request && plan.services().contains(service)
-            });
-            if let Some(plan) = mine {
-                return Ok(Some((plan.id(), plan.sealed.plan().story, phase)));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Marks waiting plans as expired whose time is over. Returns how many.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn expire_plans(&self, tenant: &Tenant) -> Result<usize, Problem> {
-        let now = self.now();
-        let mut count = 0;
-        for phase in [Phase::Proposed, Phase::AwaitingApproval] {
-            let request = PageRequest { after: None, limit: 1_000 };
-            let tag = Some(phase.as_str().to_owned());
-            let page: PageOf<Versioned<PlanRecord>> =
-                docs::page(&*self.store, tenant, PLANS, tag, request, false).await?;
-            for plan in page.items {
-                if plan.value.sealed.plan().expires_at <= now {
-                    self.move_to(tenant, plan, Phase::Expired, None, "it waited too long").await?;
-                    count += 1;
-                }
-            }
-        }
-        Ok(count)
-    }
-
-    pub(crate) async fn find_plan(
-        &self,
-        tenant: &Tenant,
-        id: PlanId,
-    ) -> Result<Versioned<PlanRecord>, Problem> {
-        docs::get(&*self.store, tenant, PLANS, &id.to_string())
-            .await?
-            .ok_or_else(|| Problem::not_found("plan", id))
-    }
-
     /// The task that carries a plan out. A plan may be queued more than once (approved again after
     /// its approval ran out); its history tells the times apart.
     pub(crate) fn plan_task(&self, record: &PlanRecord) -> NewTask {
@@ -376,25 +267,6 @@ impl Pilot {
         }
         Ok(Versioned { value: record, revision })
     }
-
-    async fn may_on_targets(
-        &self,
-        tenant: &Tenant,
-        caller: &Caller,
-        permission: &str,
-        record: &PlanRecord,
-    ) -> Result<(), Problem> {
-        let book = self.rules(tenant).await?.value;
-        for resource in resources(record) {
-            caller.require(&book.policies, permission, &resource)?;
-        }
-        Ok(())
-    }
-}
-
-fn resources(record: &PlanRecord) -> Vec<Resource> {
-    let targets = record.sealed.plan().actions.iter().map(|action| &action.spec.target);
-    targets.map(|t| Resource::service(t.service.clone(), t.group.clone())).collect()
 }
 
 /// The plan was decided on this state; when the wanted state moved since, it is out of date.

@@ -16,17 +16,19 @@ mod kind;
 mod kinds;
 mod pilot;
 mod planning;
+mod plans;
 mod proofs;
 mod proposal;
 mod record;
 mod rules;
 mod run;
+mod steps;
 mod stories;
 mod undo;
 mod verify;
 
 pub use access::Caller;
-pub use desk::{PlanFilter, Resolution};
+pub use desk::Resolution;
 pub use directory::{NewKey, NewPrincipal};
 pub use docs::{PageOf, PageRequest};
 pub use executor::{ExecError, Executor, LogLine, Meter, Observed, Operation};
@@ -35,6 +37,7 @@ pub use kinds::{kind, kinds};
 pub use pilot::{
     CheckpointSink, CrashPoints, LogKeys, NoCrashPoints, Pilot, PilotConfig, PilotParts,
 };
+pub use plans::PlanFilter;
 pub use proofs::{LedgerHead, LedgerRow};
 pub use proposal::{ActionWish, Proposal};
 pub use record::{Note, Notification, Phase, PlanRecord, Step, StepPhase, Story, Versioned};
