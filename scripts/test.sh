@@ -113,6 +113,7 @@ count() {
     ' "$1"
 }
 
+logs=
 child=
 stop() {
     [ -z "$child" ] || kill "$child" 2>/dev/null || :
@@ -136,7 +137,7 @@ run_stage() {
 }
 
 main() {
-    local stages=("$@") logs name started seconds passed failed result
+    local stages=("$@") name started seconds passed failed result
     local all_passed=0 all_failed=0 broken=
     [ ${#stages[@]} -gt 0 ] || stages=("${STAGES[@]}")
     for name in "${stages[@]}"; do
