@@ -79,12 +79,12 @@ impl Model {
             }
             match &self.killed {
                 Some(KillScope::All) => return true,
-                Some(KillScope::Groups(groups)) => {
-                    if groups.iter().any(|group| group.as_str() == SERVICES[step.service].1) {
-                        return true;
-                    }
+                Some(KillScope::Groups(groups))
+                    if groups.iter().any(|group| group.as_str() == SERVICES[step.service].1) =>
+                {
+                    return true;
                 }
-                None => {}
+                Some(KillScope::Groups(_)) | None => {}
             }
             for freeze in &self.freezes {
                 let open = freeze.from.as_millis() <= now && now < freeze.to.as_millis();
