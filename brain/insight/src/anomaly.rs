@@ -1,9 +1,10 @@
 //! Streaming anomaly score of one series.
 //!
-//! Three unusualness measures are taken per point: the distance from the recent level, the same
-//! distance for a short mean (a shift rather than a spike), and the distance of the last hours'
-//! course from the nearest of the last seven days at the same time of day (a nearest-neighbour
-//! discord in the sense of Keogh et al. 2005, restricted to seasonal neighbours). Each measure is
+//! Four unusualness measures are taken per point: the distance from the recent level, the distance
+//! from a long level, the distance of a short mean from the recent level (a shift rather than a
+//! spike), and the distance of the last hours' course from the nearest of the last seven days at
+//! the same time of day (a nearest-neighbour discord in the sense of Keogh et al. 2005, restricted
+//! to seasonal neighbours). Each measure is
 //! turned into a rarity by its own past peaks ([`rarity`]), so that one threshold suits every
 //! series; the rarities are joined by a power mean, near their maximum. After a high score the
 //! same event is not reported again unless it becomes clearly worse.
@@ -18,20 +19,25 @@ use serde::{Deserialize, Serialize};
 use rarity::{Quantile, Rarity};
 use seasonal::Seasonal;
 
-/// Memories in points: of the level, of the short mean, and of the expectation behind the band.
-const LEVEL_POINTS: f64 = 200.0;
+/// Memories in points: of the two levels, of the short mean, and of the expectation behind the
+/// band.
+const LEVEL_POINTS: f64 = 150.0;
+const LONG_POINTS: f64 = 1_000.0;
 const SHORT_POINTS: f64 = 6.0;
 const BAND_POINTS: f64 = 6.0;
 /// Points before the first score: a level needs half its memory to settle.
 const WARM_POINTS: u64 = 100;
 /// Exponent of the power mean over the measures.
-const JOIN: i32 = 4;
-/// The short mean moves with the level distance; it weighs less so as not to count twice.
+const JOIN: i32 = 8;
+/// The measures move together; those that repeat the first weigh less, so that it need not be
+/// drowned out by their noise.
+const LONG_WEIGHT: f64 = 0.8;
 const SHORT_WEIGHT: f64 = 0.8;
+const SEASON_WEIGHT: f64 = 0.9;
 /// Errors below this share of the usual level distance are rounding, not signal.
-const FLOOR: f64 = 0.1;
+const FLOOR: f64 = 0.2;
 /// Joined rarity from which a point is an event.
-const EVENT: f64 = 0.26;
+const EVENT: f64 = 0.32;
 /// Points after an event during which it must become clearly worse to count again.
 const HOLD_POINTS: u32 = 120;
 /// Clearly worse: this far from the event's rarity towards certainty.
@@ -84,11 +90,13 @@ pub struct Detector {
     cfg: DetectorConfig,
     seen: u64,
     level: f64,
+    long: f64,
     short: f64,
     expected: f64,
     error: Quantile,
     seasonal: Option<Seasonal>,
     by_level: Rarity,
+    by_long: Rarity,
     by_short: Rarity,
     by_season: Rarity,
     /// Rarity of the last event, and points since.
@@ -103,11 +111,13 @@ impl Detector {
         Self {
             seen: 0,
             level: 0.0,
+            long: 0.0,
             short: 0.0,
             expected: 0.0,
             error: Quantile::new(0.9973),
             seasonal: Seasonal::new(cfg.step_ms),
             by_level: Rarity::new(),
+            by_long: Rarity::new(),
             by_short: Rarity::new(),
             by_season: Rarity::new(),
             event: 0.0,
@@ -124,20 +134,21 @@ impl Detector {
             return self.answer(0.0);
         };
         if self.seen == 0 {
-            (self.level, self.short, self.expected) = (x, x, x);
+            (self.level, self.long, self.short, self.expected) = (x, x, x, x);
         }
         let rarity = self.rarity(ts_ms, x);
         let out = self.answer(squash(rarity));
         self.seen += 1;
         self.error.push((x - self.expected).abs());
         self.level += gain(LEVEL_POINTS, self.seen) * (x - self.level);
+        self.long += gain(LONG_POINTS, self.seen) * (x - self.long);
         self.expected += gain(BAND_POINTS, self.seen) * (x - self.expected);
         out
     }
 
     /// Bytes held by this detector, heap included.
     pub fn memory_bytes(&self) -> usize {
-        let rarities = [&self.by_level, &self.by_short, &self.by_season];
+        let rarities = [&self.by_level, &self.by_long, &self.by_short, &self.by_season];
         size_of::<Self>()
             + self.seasonal.as_ref().map_or(0, Seasonal::heap_bytes)
             + rarities.iter().map(|r| r.heap_bytes()).sum::<usize>()
@@ -150,19 +161,14 @@ impl Detector {
         let by_level = self.by_level.push(level_distance, 1e-9 * self.level.abs());
         let floor = FLOOR * self.by_level.usual();
         self.short += gain(SHORT_POINTS, self.seen + 1) * (x - self.short);
-        let by_short = SHORT_WEIGHT * self.by_short.push((self.short - self.level).abs(), floor);
-        let course = self.seasonal.as_mut().and_then(|s| s.push(ts_ms, x));
-        let by_season = course.map(|d| self.by_season.push(d, floor));
-        if self.seen < WARM_POINTS {
-            return 0.0;
+        let mut joined = Joined::default();
+        joined.add(by_level);
+        joined.add(LONG_WEIGHT * self.by_long.push((x - self.long).abs(), floor));
+        joined.add(SHORT_WEIGHT * self.by_short.push((self.short - self.level).abs(), floor));
+        if let Some(course) = self.seasonal.as_mut().and_then(|s| s.push(ts_ms, x)) {
+            joined.add(SEASON_WEIGHT * self.by_season.push(course, floor));
         }
-        let mut sum = by_level.powi(JOIN) + by_short.powi(JOIN);
-        let mut parts = 2.0;
-        if let Some(r) = by_season {
-            sum += r.powi(JOIN);
-            parts += 1.0;
-        }
-        self.hold((sum / parts).powf(1.0 / f64::from(JOIN)))
+        if self.seen < WARM_POINTS { 0.0 } else { self.hold(joined.mean()) }
     }
 
     /// Lets an event through once: later points of it only when clearly worse.
@@ -191,6 +197,24 @@ impl Detector {
             lo: band(-1.0),
             hi: band(1.0),
         }
+    }
+}
+
+/// Power mean of rarities.
+#[derive(Default)]
+struct Joined {
+    sum: f64,
+    parts: f64,
+}
+
+impl Joined {
+    fn add(&mut self, rarity: f64) {
+        self.sum += rarity.powi(JOIN);
+        self.parts += 1.0;
+    }
+
+    fn mean(&self) -> f64 {
+        (self.sum / self.parts.max(1.0)).powf(1.0 / f64::from(JOIN))
     }
 }
 

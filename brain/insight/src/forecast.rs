@@ -168,7 +168,7 @@ impl Forecaster {
             let recent: Vec<f64> = self.recent.iter().copied().collect();
             return Some(short_forecast(&recent, self.cfg.horizon));
         };
-        Some(self.from_regression(row))
+        Some(self.regression_forecast(row))
     }
 
     /// Bytes held by this forecaster, heap included.
@@ -208,7 +208,7 @@ impl Forecaster {
         }
     }
 
-    fn from_regression(&self, row: &Row) -> Forecast {
+    fn regression_forecast(&self, row: &Row) -> Forecast {
         let centre = self.ridge.predict(&row.x);
         let scale = self.bands.scale();
         let mut out = Forecast {

@@ -9,17 +9,17 @@
 use serde::{Deserialize, Serialize};
 
 /// The quantile that separates the body from peaks.
-const BODY: f64 = 0.99;
-/// This many times the body quantile is half rare by itself.
-const BODY_FACTOR: f64 = 2.0;
+const BODY: f64 = 0.985;
+/// This many times the body quantile is half way to rare by itself.
+const BODY_FACTOR: f64 = 1.6;
 /// Peaks kept.
 const PEAKS_MAX: usize = 20;
 /// Points below the body quantile that end a peak.
 const PEAK_GAP: u32 = 24;
 /// Memory of a peak, in points.
-const PEAK_POINTS: f64 = 10_000.0;
+const PEAK_POINTS: f64 = 16_000.0;
 /// Power at which smaller peaks fall off.
-const FALL_OFF: i32 = 10;
+const FALL_OFF: i32 = 16;
 /// The smallest measure told from zero.
 const TINY: f64 = 1e-200;
 

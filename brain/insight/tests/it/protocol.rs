@@ -4,7 +4,7 @@ use oag_insight::{ProtocolError, Session, Task};
 use serde_json::Value;
 
 fn answer(session: &mut Session, line: &str) -> Value {
-    let line = session.line(line).unwrap().expect("an answer");
+    let line = session.line(line).unwrap().unwrap();
     assert!(!line.contains('\n'));
     serde_json::from_str(&line).unwrap()
 }
