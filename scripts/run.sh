@@ -18,4 +18,9 @@ trap 'kill "$build" 2>/dev/null; wait "$build"; exit 130' INT
 wait "$build" || die "the product does not build"
 trap - TERM INT
 
-exec "$target/release/openautoglm" up "$@"
+# Should make be killed outright, the product is asked to end instead of being left behind.
+command=("$target/release/openautoglm" up "$@")
+if setpriv --pdeathsig TERM true 2>/dev/null; then
+    command=(setpriv --pdeathsig TERM "${command[@]}")
+fi
+exec "${command[@]}"
