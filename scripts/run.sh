@@ -4,6 +4,12 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
+# Should make be killed outright, its child is asked to end too, build or product.
+if [ -z "${OPENAUTOGLM_TIED:-}" ] && setpriv --pdeathsig TERM true 2>/dev/null; then
+    OPENAUTOGLM_TIED=1 exec setpriv --pdeathsig TERM "$0" "$@"
+fi
+unset OPENAUTOGLM_TIED
+
 "$root/scripts/setup.sh" run
 PATH=${CARGO_HOME:-${HOME:-}/.cargo}/bin:$PATH
 
@@ -18,9 +24,4 @@ trap 'kill "$build" 2>/dev/null; wait "$build"; exit 130' INT
 wait "$build" || die "the product does not build"
 trap - TERM INT
 
-# Should make be killed outright, the product is asked to end instead of being left behind.
-command=("$target/release/openautoglm" up "$@")
-if setpriv --pdeathsig TERM true 2>/dev/null; then
-    command=(setpriv --pdeathsig TERM "${command[@]}")
-fi
-exec "${command[@]}"
+exec "$target/release/openautoglm" up "$@"
