@@ -14,10 +14,14 @@ unset OPENAUTOGLM_TIED
 PATH=${CARGO_HOME:-${HOME:-}/.cargo}/bin:$PATH
 
 target=${CARGO_TARGET_DIR:-$root/target}
-[ -x "$target/release/openautoglm" ] || say "building; the first time takes some minutes"
+quiet=--quiet
+if [ ! -x "$target/release/openautoglm" ]; then
+    say "building; the first time takes some minutes"
+    quiet=
+fi
 
 # In the background, so that a signal ends the build at once and not after it.
-(cd "$root" && exec cargo build --quiet --locked --release -p openautoglm) &
+(cd "$root" && exec cargo build ${quiet:+"$quiet"} --locked --release -p openautoglm) &
 build=$!
 trap 'kill "$build" 2>/dev/null; wait "$build"; exit 143' TERM
 trap 'kill "$build" 2>/dev/null; wait "$build"; exit 130' INT
