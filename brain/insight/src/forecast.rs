@@ -65,7 +65,7 @@ pub struct Forecast {
     /// unit run at 85 %, so it is that share of the load's 99.5 % quantile: noisy hours get more
     /// room, calm ones live on the headroom that is there anyway.
     pub plan: Vec<f64>,
-    /// Which model answered.
+    /// Which model answered: `ridge`, `damped_trend` (too little history yet) or `none` (no value).
     pub method: &'static str,
 }
 
@@ -179,7 +179,6 @@ impl Forecaster {
             + self.recent.capacity() * size_of::<f64>()
             + self.pending.len() * row
             + (self.pending.capacity() - self.pending.len()) * size_of::<Row>()
-            + self.features.heap_bytes()
             + self.ridge.heap_bytes()
             + self.bands.heap_bytes()
     }
@@ -279,4 +278,32 @@ fn stabilise(x: f64) -> f64 {
 fn unstabilise(z: f64) -> f64 {
     let root = z.abs() + 0.375_f64.sqrt();
     (root * root - 0.375).copysign(z)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knots_are_ascending_and_reach_the_horizon() {
+        for horizon in [0, 1, 2, 16, 17, 40, 120, 5_000] {
+            let knots = knots(horizon);
+            assert!(knots.len() <= KNOTS_MAX && knots.windows(2).all(|w| w[0] < w[1]), "{knots:?}");
+            assert_eq!(knots.last().copied(), Some(horizon.clamp(1, REACH_MAX)));
+        }
+    }
+
+    #[test]
+    fn interpolation_meets_the_knots_and_holds_the_last() {
+        let at = [[1.0; 4], [3.0; 4]];
+        let value = |h| interpolate(&[1, 3], &at, h)[0];
+        assert_eq!([value(1), value(2), value(3), value(9)], [1.0, 2.0, 3.0, 3.0]);
+    }
+
+    #[test]
+    fn stabilising_can_be_undone() {
+        for x in [-5e6, -1.0, 0.0, 0.3, 7.0, 1e12] {
+            assert!((unstabilise(stabilise(x)) - x).abs() <= 1e-9 * (1.0 + x.abs()), "{x}");
+        }
+    }
 }

@@ -137,3 +137,44 @@ impl Quantile {
 fn as_large(height: f64, s: f64) -> f64 {
     (height / s).min(1.0).powi(FALL_OFF)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Small values with a peak of `height` every 100 points; the rarities of the peaks.
+    fn peaks(heights: &[f64]) -> Vec<f64> {
+        let mut rarity = Rarity::new();
+        heights
+            .iter()
+            .map(|&h| {
+                for i in 0..100 {
+                    rarity.push(1.0 + f64::from(i % 7) / 7.0, 0.0);
+                }
+                rarity.push(h, 0.0)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_peak_is_rare_once_and_a_larger_one_again() {
+        let r = peaks(&[20.0, 20.0, 20.0, 60.0]);
+        assert!(r[0] > 0.9 && r[3] > 0.9, "{r:?}");
+        assert!(r[1] < 0.55 && r[2] < r[1], "{r:?}");
+    }
+
+    #[test]
+    fn smaller_peaks_hardly_count() {
+        let r = peaks(&[10.0, 10.0, 10.0, 14.0]);
+        assert!(r[3] > 0.9, "{r:?}");
+    }
+
+    #[test]
+    fn the_quantile_settles_where_it_should() {
+        let mut quantile = Quantile::new(0.9);
+        for i in 0..50_000_u32 {
+            quantile.push(f64::from(i.wrapping_mul(2_654_435_761) >> 16) / 65_536.0);
+        }
+        assert!((0.8..0.98).contains(&quantile.value()), "{}", quantile.value());
+    }
+}

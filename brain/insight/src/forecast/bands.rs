@@ -102,3 +102,23 @@ fn bin(z: f64) -> usize {
 fn logistic(z: f64) -> f64 {
     1.0 / (1.0 + (-z).exp())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_those_of_the_residuals() {
+        let mut bands = Bands::new(1);
+        for i in 0..20_000 {
+            // Even over -1..1: a mean magnitude, and so a volatility, of one half.
+            let e = f64::from(i * 7_919 % 20_000) / 10_000.0 - 1.0;
+            bands.learn(&[Some(e)], bands.scale());
+        }
+        for (p, expected) in [(0.05, -0.9), (0.5, 0.0), (0.9, 0.8)] {
+            let q = bands.quantile(0, p) * bands.scale();
+            assert!((q - expected).abs() < 0.1, "{p}: {q}");
+        }
+        assert!(bands.quantile(0, 0.0) <= bands.quantile(0, 1.0));
+    }
+}

@@ -78,10 +78,6 @@ impl Features {
         }
         x
     }
-
-    pub(super) fn heap_bytes(&self) -> usize {
-        0
-    }
 }
 
 /// Trailing columns that are harmonics.

@@ -190,3 +190,36 @@ fn solve(l: &[f64], b: &mut [f64]) {
         b[i] = (b[i] - s) / l[i * (i + 1) / 2 + i];
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_linear_law_is_found_despite_gaps_and_outliers() {
+        let mut ridge = Ridge::new(3, 2, None);
+        let mut seed = 1_u64;
+        let mut noise = || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 40) as f64 / 8_388_608.0 - 1.0
+        };
+        for i in 0..5_000 {
+            let x = [1.0, noise() as f32, noise() as f32];
+            let y = 2.0 + 3.0 * f64::from(x[1]) - f64::from(x[2]);
+            let wild = if i % 50 == 49 { 1e3 } else { 0.0 };
+            let second = (i % 3 != 0 || !ridge.is_ready()).then_some(-y);
+            ridge.learn(&x, &[Some(y + 0.1 * noise() + wild), second]);
+        }
+        let p = ridge.predict(&[1.0, 1.0, -1.0]);
+        assert!((p[0] - 6.0).abs() < 0.3 && (p[1] + 6.0).abs() < 0.3, "{p:?}");
+    }
+
+    #[test]
+    fn a_gram_without_rank_is_still_solved() {
+        let mut ridge = Ridge::new(4, 1, Some(10));
+        for _ in 0..200 {
+            ridge.learn(&[1.0, 0.0, 0.0, 0.0], &[Some(5.0)]);
+        }
+        assert!(ridge.predict(&[1.0, 0.0, 0.0, 0.0]).iter().all(|p| p.is_finite()));
+    }
+}
