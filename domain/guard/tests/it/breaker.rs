@@ -251,6 +251,8 @@ fn it_opens_at_the_threshold_probes_after_the_sleep_and_closes() {
 fn what_fell_out_of_the_window_does_not_count() {
     let mut breaker = Breaker::new(BreakerConfig::default());
     assert_eq!(fail(&mut breaker, 19, at(0)), None);
+    assert_eq!(breaker.snapshot(at(9_999)).requests, 19);
+    assert_eq!(breaker.snapshot(at(10_000)).requests, 0);
     assert_eq!(fail(&mut breaker, 1, at(10_000)), None);
     assert_eq!(breaker.snapshot(at(10_000)).requests, 1);
 }

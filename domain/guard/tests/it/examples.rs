@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use oag_guard::{
     Approval, Book, FreezeWindow, GuardError, KeyError, KillScope, KillSwitch, Ladder, LadderEntry,
-    Outcome, Policy, PolicySet, Quantity, Recurrence, Refusal, Resource, Rung, Selector, Step,
-    Weekday, check_approver, judge, mint, parse_key, permissions, satisfied, verify,
+    Outcome, Policy, PolicySet, Quantity, RECENT_MAX, Recurrence, Refusal, Resource, Rung,
+    Selector, Step, Weekday, check_approver, judge, mint, parse_key, permissions, satisfied,
+    verify,
 };
 use oag_types::{
     Action, ActionSpec, Decision, Digest, KindName, Origin, Permission, Role, Scope, SealedPlan,
@@ -32,11 +33,16 @@ fn scale(service: usize, from: i32, by: i32) -> RawStep {
 }
 
 fn plan(origin: Origin, proposer: usize, steps: Vec<RawStep>, approved_by: &[usize]) -> Made {
-    let approval =
-        |who: &usize| RawApproval { who: *who, right_digest: true, age_ms: 0, known: true };
+    let approval = |who: &usize| RawApproval {
+        who: *who,
+        right_digest: true,
+        age_ms: 0,
+        left_ms: 60_000,
+        known: true,
+    };
     let approvals = approved_by.iter().map(approval).collect();
     let raw = RawPlan { origin, proposer, steps, approvals, lives_ms: 1_000_000 };
-    make(&raw, 1, now(), &BTreeMap::new(), 60_000)
+    make(&raw, 1, now(), &BTreeMap::new())
 }
 
 fn judged(book: &Book, made: &Made) -> Verdict {
@@ -266,6 +272,14 @@ fn approvers_are_checked() {
         now()
     ));
     assert!(!satisfied(1, sealed, &made.approvals, now().plus_millis(60_000)));
+    assert!(!satisfied(
+        1,
+        sealed,
+        &[Approval { digest: other, ..made.approvals[0].clone() }],
+        now()
+    ));
+    let by_proposer = Approval { principal: all[4].id, ..made.approvals[0].clone() };
+    assert!(!satisfied(1, sealed, &[by_proposer], now()));
 }
 
 #[test]
@@ -429,4 +443,23 @@ fn keys_open_only_for_their_secret() {
         assert!(parse_key(bad).is_none(), "{bad}");
     }
     assert!(parse_key(&format!("{}A", text.expose())).is_none());
+}
+
+#[test]
+fn what_cannot_be_remembered_is_refused() {
+    let mut book = book();
+    let mut rule = oag_guard::LimitRule::new("pace", Selector::kinds(&["scale"]));
+    rule.rate = Some(oag_guard::Rate { count: 1_000_000, per_ms: 600_000 });
+    book.limits.rules.push(rule);
+    let made = plan(Origin::Request, 0, vec![scale(0, 2, 1)], &[]);
+    assert_eq!(made.with_case(now(), |case| book.admit(case)).decision, Decision::Allow);
+    let first = book.recent[0].clone();
+    let other = oag_guard::Done { plan: id("pln", 77), quantity: None, ..first };
+    book.recent = vec![other.clone(); RECENT_MAX].into();
+    check(&book, &made, Decision::Deny, "limit.memory");
+    let unneeded = oag_guard::Done { kind: KindName::new("notify"), ..other };
+    book.recent = vec![unneeded; RECENT_MAX].into();
+    assert_eq!(made.with_case(now(), |case| book.admit(case)).decision, Decision::Allow);
+    assert_eq!(book.recent.len(), RECENT_MAX);
+    assert_eq!(book.recent[RECENT_MAX - 1].kind, KindName::new("scale"));
 }

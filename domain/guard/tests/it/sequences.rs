@@ -10,7 +10,8 @@ use proptest::prelude::*;
 
 use crate::oracle::Model;
 use crate::world::{
-    KINDS, RawPlan, RawStep, START_MS, book, id, make, raw_freeze, raw_plan, raw_rule, raw_scope,
+    KINDS, RawPlan, RawStep, START_MS, book, grid, id, make, raw_freeze, raw_plan, raw_rule,
+    raw_scope,
 };
 
 #[derive(Debug, Clone)]
@@ -39,7 +40,7 @@ fn rules() -> impl Strategy<Value = Vec<LimitRule>> {
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         10 => raw_plan().prop_map(Event::Plan),
-        6 => (0..80_000_i64).prop_map(Event::Wait),
+        6 => grid(0, 80_000).prop_map(Event::Wait),
         1 => prop::option::weighted(0.3, raw_scope()).prop_map(Event::Kill),
         1 => prop::collection::vec(raw_freeze(), 0..2).prop_map(Event::Freezes),
         1 => (0..KINDS.len(), rung()).prop_map(|(kind, rung)| Event::Rung(kind, rung)),
@@ -98,7 +99,7 @@ impl Both {
 
     fn plan(&mut self, raw: &RawPlan, n: usize) -> Result<Decision, TestCaseError> {
         let now = self.now.as_millis();
-        let made = make(raw, n, self.now, &self.stand, 60_000);
+        let made = make(raw, n, self.now, &self.stand);
         let wanted = self.model.decide(&made, now);
         let before = self.book.clone();
         let verdict = made.with_case(self.now, |case| self.book.admit(case));
@@ -182,7 +183,7 @@ proptest! {
         for (n, event) in events.into_iter().enumerate() {
             both.event(event, n)?;
         }
-        let made = make(&raw, 1_000, both.now, &both.stand, 60_000);
+        let made = make(&raw, 1_000, both.now, &both.stand);
         let before = made.with_case(both.now, |case| judge(&both.book, case)).decision;
         let mut stricter = [both.book.clone(), both.book.clone(), both.book.clone()];
         stricter[0].limits.rules.push(LimitRule { name: "more".to_owned(), ..more });
@@ -202,7 +203,7 @@ proptest! {
     #[test]
     fn splitting_gains_nothing(
         cuts in prop::collection::vec(
-            (prop::collection::vec((-4..6_i32, any::<bool>()), 1..5), 0..20_000_i64), 1..25
+            (prop::collection::vec((-4..6_i32, any::<bool>()), 1..5), grid(0, 20_000)), 1..25
         ),
         start in 1..12_i32,
         max_step in 1..8_i32,
@@ -225,7 +226,7 @@ proptest! {
                 origin: Origin::Loop, proposer: 4, approvals: Vec::new(), lives_ms: 60_000,
                 steps: changes.into_iter().map(step).collect(),
             };
-            let made = make(&raw, n, both.now, &both.stand, 60_000);
+            let made = make(&raw, n, both.now, &both.stand);
             let decision = made.with_case(both.now, |case| both.book.admit(case)).decision;
             if decision == Decision::Allow {
                 for quantity in made.quantities.iter().flatten() {

@@ -44,6 +44,13 @@ pub(crate) fn person(n: usize, role: &str, scope: Scope) -> Principal {
     }
 }
 
+/// Times on a coarse grid, so that ends of windows are met exactly and not only passed.
+pub(crate) fn grid(from: i64, to: i64) -> impl Strategy<Value = i64> {
+    (from / GRID_MS..=to / GRID_MS).prop_map(|n| n * GRID_MS)
+}
+
+const GRID_MS: i64 = 5_000;
+
 /// Everybody there is; the position is the number in the id.
 pub(crate) fn everybody() -> Vec<Principal> {
     let groups = |name: &str| Scope::Groups(vec![name.parse().unwrap()]);
@@ -94,6 +101,7 @@ pub(crate) struct RawApproval {
     pub(crate) who: usize,
     pub(crate) right_digest: bool,
     pub(crate) age_ms: i64,
+    pub(crate) left_ms: i64,
     pub(crate) known: bool,
 }
 
@@ -127,12 +135,18 @@ pub(crate) fn raw_step() -> impl Strategy<Value = RawStep> {
 pub(crate) fn raw_plan() -> impl Strategy<Value = RawPlan> {
     let origin =
         prop_oneof![2 => Just(Origin::Loop), 1 => Just(Origin::Model), 2 => Just(Origin::Request)];
-    let approval =
-        (0..10_usize, 0..8_u8, 0..70_000_i64, 0..10_u8).prop_map(|(who, digest, age_ms, known)| {
-            RawApproval { who, right_digest: digest != 0, age_ms, known: known != 0 }
-        });
+    let left = prop_oneof![1 => grid(-5_000, 5_000), 8 => grid(0, 90_000)];
+    let approval = (0..10_usize, 0..8_u8, grid(0, 60_000), left, 0..10_u8).prop_map(
+        |(who, digest, age_ms, left_ms, known)| RawApproval {
+            who,
+            right_digest: digest != 0,
+            age_ms,
+            left_ms,
+            known: known != 0,
+        },
+    );
     let who = prop_oneof![1 => 0..10_usize, 2 => Just(4_usize), 2 => Just(0_usize)];
-    let lives = prop_oneof![12 => 1..600_000_i64, 1 => -5..=0_i64];
+    let lives = prop_oneof![12 => grid(5_000, 600_000), 1 => grid(-5_000, 0)];
     let steps = prop::collection::vec(raw_step(), 0..5);
     (origin, who, steps, prop::collection::vec(approval, 0..4), lives).prop_map(
         |(origin, proposer, steps, approvals, lives_ms)| RawPlan {
@@ -167,7 +181,7 @@ pub(crate) fn raw_rule() -> impl Strategy<Value = LimitRule> {
     ) -> impl Strategy<Value = Option<T>> {
         prop::option::weighted(0.3, strategy)
     }
-    let radius = (some(1..4_u32), 1..200_000_i64, some(0..10_u8)).prop_map(
+    let radius = (some(1..4_u32), grid(5_000, 200_000), some(0..10_u8)).prop_map(
         |(services_per_window, window_ms, share)| BlastRadius {
             services_per_window,
             window_ms,
@@ -175,8 +189,8 @@ pub(crate) fn raw_rule() -> impl Strategy<Value = LimitRule> {
         },
     );
     let numbers = (some(0..3_i32), some(5..12_i32), some(0..6_i32), some(1..8_i32));
-    let times = (0..100_000_i64, some(0..100_000_i64), some(0..50_000_i64));
-    let rate = (0..6_u32, 1..200_000_i64).prop_map(|(count, per_ms)| Rate { count, per_ms });
+    let times = (grid(0, 100_000), some(grid(0, 100_000)), some(grid(0, 50_000)));
+    let rate = (0..6_u32, grid(5_000, 200_000)).prop_map(|(count, per_ms)| Rate { count, per_ms });
     (selector, some(Just("replicas".to_owned())), numbers, times, some(rate), some(radius))
         .prop_map(|(selector, quantity, (min, max, step, ratio), times, rate, blast_radius)| {
             LimitRule {
@@ -198,13 +212,15 @@ pub(crate) fn raw_rule() -> impl Strategy<Value = LimitRule> {
 
 pub(crate) fn raw_freeze() -> impl Strategy<Value = FreezeWindow> {
     let globs = prop::sample::select(vec!["scale", "*", "re*"]);
-    (globs, -100_000..100_000_i64, 1..200_000_i64).prop_map(|(glob, from, len)| FreezeWindow {
-        name: "generated".to_owned(),
-        from: Timestamp::from_millis(START_MS + from),
-        to: Timestamp::from_millis(START_MS + from + len),
-        selector: Selector::kinds(&[glob]),
-        reason: "sale".to_owned(),
-        repeat: None,
+    (globs, grid(-100_000, 100_000), grid(5_000, 200_000)).prop_map(|(glob, from, len)| {
+        FreezeWindow {
+            name: "generated".to_owned(),
+            from: Timestamp::from_millis(START_MS + from),
+            to: Timestamp::from_millis(START_MS + from + len),
+            selector: Selector::kinds(&[glob]),
+            reason: "sale".to_owned(),
+            repeat: None,
+        }
     })
 }
 
@@ -228,13 +244,7 @@ pub(crate) struct Made {
 }
 
 /// Makes plan number `n` at `now`; chained steps start where the service stands.
-pub(crate) fn make(
-    raw: &RawPlan,
-    n: usize,
-    now: Timestamp,
-    stand: &BTreeMap<usize, f64>,
-    approval_ms: i64,
-) -> Made {
+pub(crate) fn make(raw: &RawPlan, n: usize, now: Timestamp, stand: &BTreeMap<usize, f64>) -> Made {
     let mut stand = stand.clone();
     let mut actions = Vec::new();
     let mut quantities = Vec::new();
@@ -273,7 +283,7 @@ pub(crate) fn make(
         digest: if approval.right_digest { sealed.digest() } else { Digest::of(b"another") },
         principal: all[approval.who].id,
         at: now.plus_millis(-approval.age_ms),
-        expires_at: now.plus_millis(approval_ms - approval.age_ms),
+        expires_at: now.plus_millis(approval.left_ms),
     });
     let approvals: Vec<_> = approvals.collect();
     let known = raw.approvals.iter().filter(|approval| approval.known);
