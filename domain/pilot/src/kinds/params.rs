@@ -27,9 +27,9 @@ pub(super) fn spec(service: &Service, kind: &str, params: Value) -> ActionSpec {
     ActionSpec { kind: KindName::new(kind), target: target(service), params }
 }
 
-/// How long a change of replicas may take: two minutes, or eight steps where steps are short.
+/// How long a change of replicas may take: eight steps, at least five seconds, at most two minutes.
 pub(super) fn settle_ms(service: &Service) -> i64 {
-    service.scaling.step_ms.saturating_mul(8).clamp(20_000, 120_000)
+    service.scaling.step_ms.saturating_mul(8).clamp(5_000, 120_000)
 }
 
 /// A promise about the state an executor reports.
