@@ -1,0 +1,2 @@
+from openautoglm import *
+from openautoglm import __version__ as __version__
