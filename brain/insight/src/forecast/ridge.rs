@@ -129,7 +129,8 @@ impl Ridge {
     /// Solves the penalised normal equations; keeps the last fit when they cannot be solved.
     fn refit(&mut self) {
         let n = self.width;
-        let harmonic_from = n - features::harmonics((self.season_rows > 0).then_some(1.0));
+        let harmonic_from =
+            n.saturating_sub(features::harmonics((self.season_rows > 0).then_some(1.0)));
         let young = self.rows < self.season_rows;
         let mut l = self.gram.clone();
         for i in 0..n {
