@@ -176,6 +176,8 @@ fn five_steps_of_one_are_a_step_of_five() {
     check(&book, &one, Decision::Deny, "limit.max_step");
     let relative = plan(Origin::Request, 0, vec![scale(0, 10, 1); 5], &[]);
     check(&book, &relative, Decision::Deny, "limit.max_step");
+    book.limits.rules[0].step_window_ms = 0;
+    check(&book, &relative, Decision::Deny, "limit.max_step");
     let chained = (0..5).map(|n| scale(0, 10 + n, 1)).collect();
     check(&book, &plan(Origin::Request, 0, chained, &[]), Decision::Deny, "limit.max_step");
     check(
