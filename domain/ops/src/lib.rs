@@ -19,7 +19,7 @@ mod watch;
 
 pub use analyze::{
     Analysis, AnalysisActionKind, AnalysisDecision, AnalysisFinding, AnalyzeConfig, AnalyzeRequest,
-    Language, PlanDraft, PlannedAction, PlannedUndo, analyze, analyze_with,
+    Language, PlanDraft, PlannedAction, PlannedUndo, analyze, analyze_with, find_service,
 };
 pub use decide::{Aim, Decision, DecisionPolicy, FindingDraft, Outlook, ProposalDraft, decide};
 pub use desk::Desk;

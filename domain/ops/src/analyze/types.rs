@@ -64,7 +64,7 @@ impl Default for AnalyzeConfig {
             series_max: 200,
             points_max: 10_000,
             context_bytes_max: 10_000,
-            assumed_replicas: 3,
+            assumed_replicas: 4,
             threshold: 0.85,
             target: 0.7,
             error_rate_warning: 0.05,
