@@ -29,6 +29,7 @@ mod source;
 mod spec;
 mod state;
 mod strays;
+mod trouble;
 mod unit;
 
 pub use config::{LocalConfig, OnDrain, PortRange};

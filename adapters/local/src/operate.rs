@@ -291,7 +291,7 @@ fn see(unit: &Unit, wanted: &Wanted) -> Seen {
 fn unhealthy(unit: &Unit, config: &LocalConfig) -> Option<String> {
     let trouble = lock(&unit.trouble);
     let last = trouble.last.clone()?;
-    if trouble.crashes >= config.crash_loop_after.max(1) {
+    if trouble.failures >= config.crash_loop_after.max(1) {
         return Some(format!("crash loop: {last}"));
     }
     Some(last)

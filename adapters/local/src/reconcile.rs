@@ -13,6 +13,7 @@ use crate::launch::launch;
 use crate::replica::{Phase, Replica};
 use crate::rollout::{Goal, View, steps};
 use crate::strays::{recover, retire, sweep, sweep_one};
+use crate::trouble::{note_crash, note_failed_start, settle};
 use crate::unit::{Unit, lock};
 use crate::{LocalError, OnDrain};
 
@@ -214,27 +215,6 @@ fn hopeless(unit: &Unit, replica: &Replica, now: Duration) -> Option<String> {
     }
 }
 
-/// Notes a failure and when the next start may be.
-fn note_crash(unit: &Unit, replica: &Replica, what: &str) {
-    unit.gate.remove(&replica.record.id);
-    let config = &unit.shared.config;
-    let now = unit.monotonic();
-    let stable = Duration::from_millis(config.stable_ms);
-    let was_stable = replica.phase == Phase::Ready && now.saturating_sub(replica.since) >= stable;
-    let mut trouble = lock(&unit.trouble);
-    trouble.crashes = if was_stable { 1 } else { trouble.crashes.saturating_add(1) };
-    let doubled = config.backoff_first_ms.saturating_mul(1 << (trouble.crashes - 1).min(20));
-    let wait_ms = doubled.min(config.backoff_max_ms);
-    trouble.start_after = now + Duration::from_millis(wait_ms);
-    let again = trouble.crashes;
-    trouble.last = Some(format!(
-        "replica {} {what}; failure {again} in a row, next start in {wait_ms} ms",
-        replica.record.id
-    ));
-    tracing::warn!(service = %unit.name, replica = replica.record.id, pid = replica.process.pid,
-        again, wait_ms, "replica {what}");
-}
-
 /// After a replica's end: the last of its output, its children, its files, its port.
 async fn clear_away(unit: &Arc<Unit>, replica: &Replica) {
     let record = replica.record.clone();
@@ -322,8 +302,10 @@ fn checked(unit: &Unit, id: &str, result: Result<(), String>) -> bool {
 
 /// Starts and stops replicas, as far as that can be done now.
 async fn steer(unit: &Arc<Unit>, jobs: &mut Jobs) {
-    let wanted = unit.wanted();
-    let target = usize::try_from(wanted.target()).unwrap_or(usize::MAX);
+    let (target, generation) = {
+        let wanted = lock(&unit.wanted);
+        (usize::try_from(wanted.target()).unwrap_or(usize::MAX), wanted.generation)
+    };
     unit.gate.open(target > 0);
     let now = unit.monotonic();
     let may_start = now >= lock(&unit.trouble).start_after;
@@ -336,7 +318,7 @@ async fn steer(unit: &Arc<Unit>, jobs: &mut Jobs) {
             .enumerate()
             .filter(|(_, replica)| replica.phase != Phase::Retiring)
             .map(|(place, replica)| {
-                let current = replica.record.generation == wanted.generation;
+                let current = replica.record.generation == generation;
                 (place, View { current, ready: replica.phase == Phase::Ready })
             })
             .unzip();
@@ -345,44 +327,14 @@ async fn steer(unit: &Arc<Unit>, jobs: &mut Jobs) {
     let retiring: Vec<usize> = next.retire.iter().map(|place| places[*place]).collect();
     begin_retiring(unit, jobs, &retiring);
     for _ in 0..next.start {
-        let wanted = wanted.clone();
-        let started = blocking(unit, move |unit| launch(unit, &wanted)).await;
+        let started = blocking(unit, |unit| launch(unit, &unit.wanted())).await;
         match started {
             Some(Ok(replica)) => lock(&unit.replicas).push(replica),
             Some(Err(error)) => return note_failed_start(unit, &error),
             None => return,
         }
     }
-    settle(unit, &wanted);
-}
-
-/// A start that failed counts as a crash, so that it is not tried without pause.
-fn note_failed_start(unit: &Unit, error: &LocalError) {
-    let config = &unit.shared.config;
-    let mut trouble = lock(&unit.trouble);
-    trouble.crashes = trouble.crashes.saturating_add(1);
-    let doubled = config.backoff_first_ms.saturating_mul(1 << (trouble.crashes - 1).min(20));
-    let wait_ms = doubled.min(config.backoff_max_ms);
-    trouble.start_after = unit.monotonic() + Duration::from_millis(wait_ms);
-    let again = trouble.crashes;
-    trouble.last =
-        Some(format!("{}; failure {again} in a row, next start in {wait_ms} ms", error.chain()));
-    tracing::warn!(service = %unit.name, error = error.chain(), again, wait_ms, "start failed");
-}
-
-/// Forgets the trouble once everything wanted has been ready for a while.
-fn settle(unit: &Unit, wanted: &crate::state::Wanted) {
-    let stable = Duration::from_millis(unit.shared.config.stable_ms);
-    let now = unit.monotonic();
-    let settled = lock(&unit.replicas)
-        .iter()
-        .filter(|replica| replica.phase == Phase::Ready)
-        .filter(|replica| replica.record.generation == wanted.generation)
-        .filter(|replica| now.saturating_sub(replica.since) >= stable)
-        .count();
-    if settled >= usize::try_from(wanted.target()).unwrap_or(usize::MAX) {
-        *lock(&unit.trouble) = crate::unit::Trouble::default();
-    }
+    settle(unit, target, generation);
 }
 
 fn begin_retiring(unit: &Arc<Unit>, jobs: &mut Jobs, places: &[usize]) {

@@ -24,6 +24,7 @@ use crate::proxy::Upload;
 use crate::replica::{Phase, Replica};
 use crate::spec::LocalSpec;
 use crate::state::Wanted;
+use crate::trouble::Trouble;
 
 /// What all services share.
 pub(crate) struct Shared {
@@ -71,17 +72,6 @@ impl Paths {
 pub(crate) struct Entry {
     pub(crate) service: Service,
     pub(crate) spec: LocalSpec,
-}
-
-/// What went wrong lately.
-#[derive(Debug, Default)]
-pub(crate) struct Trouble {
-    /// Crashes in a row.
-    pub(crate) crashes: u32,
-    /// No start before this moment of the monotonic clock.
-    pub(crate) start_after: Duration,
-    /// The last failure, for people.
-    pub(crate) last: Option<String>,
 }
 
 /// One service.

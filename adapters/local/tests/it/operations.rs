@@ -1,0 +1,145 @@
+//! Operations under load: wanted state becomes actual state and no request fails.
+
+use std::collections::BTreeMap;
+
+use oag_pilot::{ExecError, Executor, Operation};
+use serde_json::json;
+
+use crate::harness::{Bench, Load, get, is_alive, kill, pids, service, tenant, web};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scaling_up_and_down_under_load_fails_no_request() {
+    let bench = Bench::with_shop(json!({})).await;
+    let load = Load::start(bench.address(), 8);
+    load.more(50).await;
+    bench.apply(Operation::SetReplicas(4), "up").await.unwrap();
+    let seen = bench.settled().await;
+    assert_eq!(pids(&seen).len(), 4);
+    load.more(50).await;
+    let oldest = pids(&seen)[0];
+    bench.apply(Operation::SetReplicas(1), "down").await.unwrap();
+    let seen = bench.settled().await;
+    assert_eq!(pids(&seen), [oldest], "the newest go first");
+    load.more(50).await;
+    let (_, failed) = load.end().await;
+    assert_eq!(failed, Vec::<String>::new());
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rolling_changes_under_load_fail_no_request() {
+    let two = service("shop", json!({ "env": { "WHICH": "2" } })).spec;
+    let version = json!({ "command": two["command"], "env": { "WHICH": "2" } });
+    let more = json!({
+        "replicas": 2, "env": { "WHICH": "1" }, "versions": { "2": version },
+        "config": { "MODE": "a" },
+    });
+    let bench = Bench::with_shop(more).await;
+    let address = bench.address();
+    let load = Load::start(address, 4);
+    let web = web();
+    let first = bench.pids().await;
+
+    bench.apply(Operation::Restart(1), "restart").await.unwrap();
+    let seen = bench.settled().await;
+    assert!(pids(&seen).iter().all(|pid| !first.contains(pid)));
+    assert!(first.iter().all(|pid| !is_alive(*pid)));
+
+    bench.apply(Operation::Deploy("2".into()), "deploy").await.unwrap();
+    let seen = bench.settled().await;
+    assert_eq!(seen.text("version"), Some("2"));
+    assert_eq!(get(&web, address, "/env/WHICH").await.unwrap().text, "2");
+
+    let values = BTreeMap::from([("MODE".to_owned(), Some("b".to_owned()))]);
+    bench.apply(Operation::Configure(values), "configure").await.unwrap();
+    let seen = bench.settled().await;
+    assert_eq!(seen.text("config.MODE"), Some("b"));
+    assert_eq!(get(&web, address, "/env/MODE").await.unwrap().text, "b");
+    assert_eq!(get(&web, address, "/env/CONFIG").await.unwrap().text, r#"{"MODE":"b"}"#);
+
+    bench.apply(Operation::Deploy("1".into()), "back").await.unwrap();
+    bench.settled().await;
+    assert_eq!(get(&web, address, "/env/WHICH").await.unwrap().text, "1");
+
+    load.more(20).await;
+    let (_, failed) = load.end().await;
+    assert_eq!(failed, Vec::<String>::new());
+    let unknown = bench.apply(Operation::Deploy("9".into()), "unknown").await.unwrap_err();
+    assert!(unknown.to_string().contains("there are 1, 2"), "{unknown}");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollout_that_never_becomes_ready_leaves_the_old_ones_serving() {
+    let bad = json!({ "command": ["/bin/sh", "-c", "echo broken >&2; exit 3"] });
+    let bench = Bench::with_shop(json!({ "versions": { "bad": bad } })).await;
+    let before = bench.pids().await;
+    bench.apply(Operation::Deploy("bad".into()), "bad").await.unwrap();
+    let seen = bench
+        .until("a crash loop", |seen| {
+            seen.text("unhealthy").is_some_and(|text| text.contains("crash loop"))
+        })
+        .await;
+    assert!(seen.text("unhealthy").unwrap().contains("exit status: 3"), "{seen:?}");
+    assert_eq!(seen.text("version"), Some("1"), "what serves is the old version");
+    assert!(is_alive(before[0]));
+    assert_eq!(get(&web(), bench.address(), "/work").await.unwrap().status, 200);
+    let lines = bench.executor.logs(&tenant(), &crate::harness::shop(), 100).await.unwrap();
+    assert!(lines.iter().any(|line| line.error && line.text == "broken"), "{lines:?}");
+    bench.apply(Operation::Deploy("1".into()), "back").await.unwrap();
+    bench.settled().await;
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crashed_replica_is_replaced() {
+    let bench = Bench::with_shop(json!({ "replicas": 2 })).await;
+    let before = bench.pids().await;
+    kill(before[0]);
+    let seen = bench
+        .until("replaced", |seen| {
+            seen.fields["settled"] == true && !pids(seen).contains(&before[0])
+        })
+        .await;
+    assert!(pids(&seen).contains(&before[1]));
+    bench.until("calm again", |seen| seen.text("unhealthy").is_none()).await;
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_done_once_and_survives_in_the_state() {
+    let bench = Bench::with_shop(json!({})).await;
+    let first = bench.apply(Operation::SetReplicas(2), "same").await.unwrap();
+    assert!(first.changed);
+    assert_eq!((&first.before["replicas"], &first.after["replicas"]), (&json!(1), &json!(2)));
+    let revision = bench.observe().await.revision;
+    let second = bench.apply(Operation::SetReplicas(2), "same").await.unwrap();
+    assert!(!second.changed);
+    let same = bench.apply(Operation::SetReplicas(2), "other").await.unwrap();
+    assert!(!same.changed, "it was so already");
+    assert_eq!(bench.observe().await.revision, revision);
+    bench.settled().await;
+    let limit = bench.apply(Operation::SetReplicas(1_000), "many").await.unwrap_err();
+    assert!(matches!(limit, ExecError::Refused(_)), "{limit:?}");
+    let state = std::fs::read_to_string(bench.folder.join("local/default/shop.json")).unwrap();
+    assert!(state.contains("\"same\""));
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stopped_and_started_it_has_the_replicas_it_had() {
+    let bench = Bench::with_shop(json!({ "replicas": 2 })).await;
+    let address = bench.address();
+    bench.apply(Operation::SetRunning(false), "stop").await.unwrap();
+    let seen = bench.settled().await;
+    assert_eq!(pids(&seen), Vec::<i32>::new());
+    let answer = get(&web(), address, "/work").await.unwrap();
+    assert_eq!((answer.status, answer.headers.contains_key("retry-after")), (503, true));
+    bench.apply(Operation::SetRunning(true), "start").await.unwrap();
+    assert_eq!(pids(&bench.settled().await).len(), 2);
+    bench.executor.forget(&tenant(), &crate::harness::shop()).await.unwrap();
+    assert!(bench.executor.endpoint(&tenant(), &crate::harness::shop()).is_none());
+    assert!(!bench.folder.join("local/default/shop.json").exists());
+    bench.supervisor.shutdown().begin();
+    bench.supervisor.drain(std::time::Duration::from_secs(10)).await;
+}
