@@ -78,9 +78,7 @@ pub(crate) fn judge_undo(
     let mut hearing = Hearing::default();
     let named = plan.plan().actions.iter().any(|action| {
         let Undo::By(spec) = &action.undo else { return false };
-        action.id == undone
-            && spec.target == action.spec.target
-            && **spec == step.action.spec
+        action.id == undone && spec.target == action.spec.target && **spec == step.action.spec
     });
     if !named {
         hearing.deny("undo.not_in_plan", format!("the plan names no such way back for {undone}"));
