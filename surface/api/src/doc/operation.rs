@@ -1,0 +1,215 @@
+//! One operation: what the document says of it and how the router treats it.
+
+use std::collections::BTreeMap;
+
+use http::{Method, StatusCode};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+/// Schemas by name.
+pub(crate) type Schemas = BTreeMap<String, RefOr<Schema>>;
+
+/// A parameter in query or path.
+#[derive(Clone)]
+pub(crate) struct Parameter {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) kind: Type,
+    pub(crate) required: bool,
+}
+
+/// A body that is read or sent.
+#[derive(Clone)]
+pub(crate) struct Content {
+    pub(crate) media: &'static str,
+    pub(crate) schema: Option<RefOr<Schema>>,
+}
+
+/// An operation under construction.
+pub(crate) struct Operation {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    pub(crate) id: &'static str,
+    pub(crate) tag: &'static str,
+    pub(crate) summary: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) permission: Option<&'static str>,
+    pub(crate) public: bool,
+    pub(crate) effect: bool,
+    pub(crate) if_match: bool,
+    pub(crate) bulk: bool,
+    pub(crate) watch: bool,
+    pub(crate) shown_once: Option<&'static str>,
+    pub(crate) query: Vec<Parameter>,
+    pub(crate) request: Vec<Content>,
+    pub(crate) answer: (StatusCode, Vec<Content>),
+    pub(crate) schemas: Schemas,
+}
+
+impl Operation {
+    fn new(method: Method, path: &'static str, id: &'static str, summary: &'static str) -> Self {
+        Self {
+            method,
+            path,
+            id,
+            tag: "",
+            summary,
+            about: "",
+            permission: None,
+            public: false,
+            effect: false,
+            if_match: false,
+            bulk: false,
+            watch: false,
+            shown_once: None,
+            query: Vec::new(),
+            request: Vec::new(),
+            answer: (StatusCode::OK, Vec::new()),
+            schemas: Schemas::new(),
+        }
+    }
+
+    pub(crate) fn get(path: &'static str, id: &'static str, summary: &'static str) -> Self {
+        Self::new(Method::GET, path, id, summary)
+    }
+
+    /// Without effects: asks something that needs a body.
+    pub(crate) fn ask(path: &'static str, id: &'static str, summary: &'static str) -> Self {
+        Self::new(Method::POST, path, id, summary)
+    }
+
+    /// With effects: takes an `Idempotency-Key`.
+    pub(crate) fn post(path: &'static str, id: &'static str, summary: &'static str) -> Self {
+        Self { effect: true, ..Self::new(Method::POST, path, id, summary) }
+    }
+
+    pub(crate) fn put(path: &'static str, id: &'static str, summary: &'static str) -> Self {
+        Self { if_match: true, ..Self::new(Method::PUT, path, id, summary) }
+    }
+
+    pub(crate) fn delete(path: &'static str, id: &'static str, summary: &'static str) -> Self {
+        let new = Self::new(Method::DELETE, path, id, summary);
+        Self { if_match: true, answer: (StatusCode::NO_CONTENT, Vec::new()), ..new }
+    }
+
+    pub(crate) fn about(self, about: &'static str) -> Self {
+        Self { about, ..self }
+    }
+
+    pub(crate) fn permission(self, permission: &'static str) -> Self {
+        Self { permission: Some(permission), ..self }
+    }
+
+    /// Anybody may ask.
+    pub(crate) fn public(self) -> Self {
+        Self { public: true, ..self }
+    }
+
+    /// The larger limit for bodies holds.
+    pub(crate) fn bulk(self) -> Self {
+        Self { bulk: true, ..self }
+    }
+
+    /// A member of the answer is not kept for replays.
+    pub(crate) fn shown_once(self, member: &'static str) -> Self {
+        Self { shown_once: Some(member), ..self }
+    }
+
+    pub(crate) fn no_if_match(self) -> Self {
+        Self { if_match: false, ..self }
+    }
+
+    pub(crate) fn parameter(mut self, name: &'static str, kind: Type, about: &'static str) -> Self {
+        self.query.push(Parameter { name, about, kind, required: false });
+        self
+    }
+
+    pub(crate) fn needs(mut self, name: &'static str, kind: Type, about: &'static str) -> Self {
+        self.query.push(Parameter { name, about, kind, required: true });
+        self
+    }
+
+    /// The parameters of a list that comes in pages.
+    pub(crate) fn paged(self) -> Self {
+        self.parameter("page_size", Type::Integer, "Items on the page, at most 500.").parameter(
+            "page_token",
+            Type::String,
+            "`next_page_token` of the page before, with the same filters.",
+        )
+    }
+
+    /// The parameters of a list that can be watched.
+    pub(crate) fn watched(self) -> Self {
+        let watching = Self { watch: true, ..self };
+        watching
+            .parameter(
+                "watch",
+                Type::Boolean,
+                "Send changes as server-sent events instead of a page.",
+            )
+            .parameter(
+                "from_revision",
+                Type::Integer,
+                "Changes after this revision; the `revision` of a page.",
+            )
+    }
+
+    pub(crate) fn reads<T: ToSchema>(mut self) -> Self {
+        let schema = Some(self.refer::<T>());
+        self.request.push(Content { media: "application/json", schema });
+        self
+    }
+
+    pub(crate) fn reads_media(mut self, media: &'static str) -> Self {
+        self.request.push(Content { media, schema: None });
+        self
+    }
+
+    pub(crate) fn answers<T: ToSchema>(self) -> Self {
+        self.answers_with::<T>(StatusCode::OK)
+    }
+
+    pub(crate) fn answers_with<T: ToSchema>(mut self, status: StatusCode) -> Self {
+        let schema = Some(self.refer::<T>());
+        self.answer = (status, vec![Content { media: "application/json", schema }]);
+        self
+    }
+
+    pub(crate) fn answers_media(mut self, media: &'static str) -> Self {
+        self.answer.1.push(Content { media, schema: None });
+        self
+    }
+
+    /// A page of these.
+    pub(crate) fn answers_page<T: ToSchema>(mut self) -> Self {
+        let items = ArrayBuilder::new().items(self.refer::<T>());
+        let integer = ObjectBuilder::new().schema_type(Type::Integer);
+        let page = ObjectBuilder::new()
+            .property("items", items)
+            .property("next_page_token", ObjectBuilder::new().schema_type(Type::String))
+            .property("revision", integer)
+            .required("items")
+            .required("revision");
+        let schema = Some(RefOr::T(Schema::from(page.build())));
+        self.answer = (StatusCode::OK, vec![Content { media: "application/json", schema }]);
+        self
+    }
+
+    /// An object `{"items": […]}` of these.
+    pub(crate) fn answers_items<T: ToSchema>(mut self) -> Self {
+        let items = ArrayBuilder::new().items(self.refer::<T>());
+        let list = ObjectBuilder::new().property("items", items).required("items");
+        let schema = Some(RefOr::T(Schema::from(list.build())));
+        self.answer = (StatusCode::OK, vec![Content { media: "application/json", schema }]);
+        self
+    }
+
+    fn refer<T: ToSchema>(&mut self) -> RefOr<Schema> {
+        let name = T::name().into_owned();
+        let mut found = vec![(name.clone(), <T as PartialSchema>::schema())];
+        T::schemas(&mut found);
+        self.schemas.extend(found);
+        RefOr::Ref(Ref::from_schema_name(name))
+    }
+}

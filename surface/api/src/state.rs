@@ -1,0 +1,106 @@
+//! What the handlers share.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use oag_ops::{Ops, SignalHub};
+use oag_pilot::Pilot;
+use oag_runtime::{Clock, IdSource, Metrics, ProcessStats, Supervisor};
+use tokio::sync::Semaphore;
+
+use crate::auth::{Throttle, Tokens};
+use crate::config::{ApiConfig, ApiError};
+use crate::metrics::{HttpMetrics, register_process};
+use crate::probe::{Probe, Startup};
+
+/// Gives the figures of this process when it is asked.
+pub type ProcessFigures = Arc<dyn Fn() -> ProcessStats + Send + Sync>;
+
+/// What the API is made of.
+pub struct ApiParts {
+    /// Plans, rules, directory and ledger.
+    pub pilot: Arc<Pilot>,
+    /// Signals.
+    pub hub: Arc<SignalHub>,
+    /// The running loop, for what it knows of services; none where it does not run.
+    pub ops: Option<Arc<Ops>>,
+    /// Where metrics are registered and shown from.
+    pub metrics: Metrics,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Ids of requests.
+    pub ids: Arc<dyn IdSource>,
+    /// Runs what outlives a request.
+    pub supervisor: Supervisor,
+    /// What the probes ask beside the store.
+    pub probes: Vec<Arc<dyn Probe>>,
+    /// Figures of this process for `/metrics`.
+    pub process: Option<ProcessFigures>,
+    /// Settings.
+    pub config: ApiConfig,
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Api(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) pilot: Arc<Pilot>,
+    pub(crate) hub: Arc<SignalHub>,
+    pub(crate) ops: Option<Arc<Ops>>,
+    pub(crate) metrics: Metrics,
+    pub(crate) http_metrics: HttpMetrics,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn IdSource>,
+    pub(crate) supervisor: Supervisor,
+    pub(crate) probes: Vec<Arc<dyn Probe>>,
+    pub(crate) startup: Startup,
+    pub(crate) config: ApiConfig,
+    pub(crate) throttle: Throttle,
+    pub(crate) tokens: Tokens,
+    pub(crate) watchers: Arc<Semaphore>,
+    pub(crate) openapi: String,
+}
+
+impl Deref for Api {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Api {
+    pub(crate) fn new(parts: ApiParts, openapi: String) -> Result<Self, ApiError> {
+        parts.config.validate()?;
+        let tokens = Tokens::load(&parts.config.jwt)?;
+        if let Some(process) = parts.process {
+            register_process(&parts.metrics, process);
+        }
+        let watchers = Arc::new(Semaphore::new(parts.config.watchers_max));
+        let http_metrics = HttpMetrics::register(&parts.metrics, &watchers, &parts.config);
+        Ok(Self(Arc::new(Inner {
+            pilot: parts.pilot,
+            hub: parts.hub,
+            ops: parts.ops,
+            metrics: parts.metrics,
+            http_metrics,
+            clock: parts.clock,
+            ids: parts.ids,
+            supervisor: parts.supervisor,
+            probes: parts.probes,
+            startup: Startup::default(),
+            throttle: Throttle::new(parts.config.auth_failures_per_minute.max(1)),
+            tokens,
+            watchers,
+            openapi,
+            config: parts.config,
+        })))
+    }
+}
