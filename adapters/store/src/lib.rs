@@ -22,5 +22,5 @@ mod upkeep;
 pub use error::SetupError;
 pub use portable::{BackupReport, RestoreReport, TableRows};
 pub use postgres::{PostgresConfig, PostgresStore, backup_postgres, restore_postgres};
-pub use sqlite::{SqliteConfig, SqliteStore, backup_sqlite, restore_sqlite};
+pub use sqlite::{LedgerReader, SqliteConfig, SqliteStore, backup_sqlite, restore_sqlite};
 pub use upkeep::{HeldTask, StoreStats, Upkeep};

@@ -33,6 +33,12 @@ impl ShutdownHandle {
         self.now.cancelled().await;
     }
 
+    /// Whether there is no more time.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.now.is_cancelled()
+    }
+
     /// Begins the drain.
     pub fn begin(&self) {
         self.drain.cancel();

@@ -114,7 +114,7 @@ impl Default for SecondPerson {
             change_ratio: Some(4.0),
             change_window_ms: 60_000,
             kinds: Vec::new(),
-            proposer_counts: false,
+            proposer_counts: true,
         }
     }
 }

@@ -93,8 +93,7 @@ impl Pilot {
     /// # Errors
     /// When [`Pilot::bootstrap`] was never run, or the store does not answer.
     pub async fn loop_account(&self, tenant: &Tenant) -> Result<Principal, Problem> {
-        let found = docs::all::<Principal>(&*self.store, tenant, PRINCIPALS).await?;
-        let mut accounts = found.into_iter().map(|found| found.value);
+        let mut accounts = self.all_principals(tenant).await?.into_iter();
         accounts
             .find(|p| p.name == LOOP_ACCOUNT && p.kind == PrincipalKind::ServiceAccount)
             .ok_or_else(|| Problem::not_found("service account", LOOP_ACCOUNT))
@@ -112,6 +111,15 @@ impl Pilot {
     ) -> Result<PageOf<Versioned<Principal>>, Problem> {
         self.require(tenant, caller, permissions::PRINCIPAL_VIEW, &Resource::tenant()).await?;
         docs::page(&*self.store, tenant, PRINCIPALS, None, page, false).await
+    }
+
+    /// Every principal, for the process itself.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn all_principals(&self, tenant: &Tenant) -> Result<Vec<Principal>, Problem> {
+        let found = docs::all::<Principal>(&*self.store, tenant, PRINCIPALS).await?;
+        Ok(found.into_iter().map(|found| found.value).collect())
     }
 
     /// Creates a principal.

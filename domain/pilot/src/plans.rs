@@ -1,7 +1,7 @@
 //! Reading plans, and letting those expire that waited too long.
 
 use oag_guard::{Resource, permissions};
-use oag_types::{Origin, PlanId, Problem, ServiceName, StoryId, Tenant};
+use oag_types::{Origin, PlanId, Problem, ServiceName, Tenant};
 
 use crate::docs::{self, PLANS, PageOf, PageRequest};
 use crate::{Caller, Phase, Pilot, PlanRecord, Versioned};
@@ -58,7 +58,8 @@ impl Pilot {
         Ok(page)
     }
 
-    /// The plan of the loop that waits or works on a service, when there is one.
+    /// The plan of the loop that waits or works on a service, when there is one, and whether all
+    /// that is left of it is its verification.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -66,7 +67,7 @@ impl Pilot {
         &self,
         tenant: &Tenant,
         service: &ServiceName,
-    ) -> Result<Option<(PlanId, StoryId, Phase)>, Problem> {
+    ) -> Result<Option<(PlanId, bool, PlanRecord)>, Problem> {
         for phase in [Phase::Running, Phase::Queued, Phase::AwaitingApproval, Phase::Proposed] {
             let request = PageRequest { after: None, limit: 200 };
             let tag = Some(phase.as_str().to_owned());
@@ -77,7 +78,10 @@ impl Pilot {
                 plan.sealed.plan().origin != Origin::Request && plan.services().contains(service)
             });
             if let Some(plan) = mine {
-                return Ok(Some((plan.id(), plan.sealed.plan().story, phase)));
+                let busy = self.lock_busy();
+                let at_work = busy.get(&(tenant.clone(), service.clone()));
+                let verifying = at_work.is_some_and(|b| b.plan == plan.id() && b.verifying);
+                return Ok(Some((plan.id(), verifying, plan)));
             }
         }
         Ok(None)

@@ -1,6 +1,7 @@
 //! The store on SQLite: one process, one machine, one writer.
 
 mod backup;
+mod inspect;
 mod open;
 mod read;
 mod restore;
@@ -20,6 +21,7 @@ use oag_store_port::{
 use oag_types::{Tenant, Timestamp};
 
 pub use backup::backup_sqlite;
+pub use inspect::LedgerReader;
 pub(crate) use open::{applied, migrate};
 pub use restore::restore_sqlite;
 

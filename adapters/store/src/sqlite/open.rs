@@ -17,7 +17,7 @@ const STATEMENTS: usize = 64;
 /// Holds a data directory for this process; the system lets go of it when the process ends.
 #[derive(Debug)]
 pub(crate) struct DirLock {
-    _file: File,
+    file: File,
 }
 
 impl DirLock {
@@ -27,12 +27,19 @@ impl DirLock {
         let file = options.create(true).truncate(false).write(true).open(&path);
         let file = file.map_err(SetupError::io(&path))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => {
                 Err(SetupError::InUse { dir: dir.to_owned(), lock: path })
             }
             Err(TryLockError::Error(error)) => Err(SetupError::io(&path)(error)),
         }
+    }
+}
+
+impl Drop for DirLock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child process that is just being started has it open, too.
+        let _ = self.file.unlock();
     }
 }
 

@@ -73,6 +73,7 @@ impl Both {
         both.book.approval_rules.expires_after_ms = 60_000;
         both.book.approval_rules.second_person.change_ratio = Some(2.0);
         both.book.approval_rules.second_person.change_window_ms = 45_000;
+        both.book.approval_rules.second_person.proposer_counts = false;
         both.set_rules(rules);
         for (kind, rung) in rungs.into_iter().enumerate() {
             both.set_rung(kind, rung);

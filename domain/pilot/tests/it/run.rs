@@ -147,7 +147,7 @@ async fn a_new_installation_observes_and_a_grown_one_acts() {
     let plan = pilot.propose(&world.tenant, &looping, wanted(3)).await.unwrap().value;
     assert_eq!(plan.phase, Phase::Proposed);
     let active = pilot.active_plan(&world.tenant, &service_name()).await.unwrap();
-    assert_eq!(active.map(|(id, _, phase)| (id, phase)), Some((plan.id(), Phase::Proposed)));
+    assert_eq!(active.map(|(id, _, plan)| (id, plan.phase)), Some((plan.id(), Phase::Proposed)));
 
     world.autonomy("scale", Rung::Approve).await;
     let plan = pilot.propose(&world.tenant, &looping, wanted(4)).await.unwrap().value;
