@@ -109,7 +109,8 @@ impl Wal {
 
 fn mark_logged(buffer: &mut Buffer) {
     for series in &mut buffer.series {
-        series.named |= !series.points.is_empty();
+        // Only what was written was named.
+        series.named |= series.unlogged < series.points.len();
         series.unlogged = series.points.len();
     }
 }
