@@ -185,6 +185,9 @@ class AsyncAutoClient:
         """Closes the connections. The client cannot be used afterwards."""
         await self._http.aclose()
 
+    #: The name that ``contextlib.aclosing`` looks for.
+    aclose = close
+
     async def analyze(
         self,
         metrics: Metrics,

@@ -8,6 +8,7 @@ import os
 import random
 import re
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -27,6 +28,31 @@ pytestmark = pytest.mark.live
 CONTEXT = "大促期间订单服务出现延迟"
 SETS = 200
 SEED = int(os.environ.get("OPENAUTOGLM_SEED") or time.time_ns() % 2**32)
+
+
+@pytest.fixture(scope="session")
+def live() -> None:
+    """Fails where no server is named: a run that skips everything would look like a good one."""
+    missing = [
+        name for name in ("OPENAUTOGLM_URL", "OPENAUTOGLM_API_KEY") if not os.environ.get(name)
+    ]
+    if missing:
+        pytest.fail(
+            f"set {' and '.join(missing)}: these tests need a running server", pytrace=False
+        )
+
+
+@pytest.fixture
+def client(live: None, kind: str) -> Iterator[Client]:  # noqa: ARG001 - order
+    with Client(kind, api_key=None, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def once(live: None) -> Iterator[AutoClient]:  # noqa: ARG001 - order
+    """Tries nothing twice, so that no failure of the server stays unseen."""
+    with AutoClient(timeout=30, retries=0) as client:
+        yield client
 
 
 def numbers_in(text: str) -> set[float]:
