@@ -1,2 +1,38 @@
-//! openautoglm
-fn main() {}
+//! The Open-AutoGLM binary: roles and wiring, nothing else.
+//!
+//! Owns: the command line's top level, the configuration of a process, the data directory, and
+//! joining ports to adapters. Refuses: decisions of any kind; those are one floor down.
+
+mod backup;
+mod config;
+mod data;
+mod eval;
+mod ledger;
+mod options;
+mod parts;
+mod up;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::options::{Command, Options};
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    // One provider of cryptography for the whole process; nobody else installs one before.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let result = match options.command {
+        Command::Up(up) => up::run(&up),
+        Command::Eval(eval) => eval::run(eval.task),
+        Command::Openapi => eval::print(&oag_api::openapi_json()),
+        Command::Backup(args) => backup::backup(&args),
+        Command::Restore(args) => backup::restore(&args),
+        Command::SampleService(args) => up::sample(&args),
+        Command::Client(command) => {
+            return oag_cli::run(command, &ledger::LocalLedger, Options::command);
+        }
+    };
+    result.unwrap_or_else(|error| oag_cli::report(&error))
+}

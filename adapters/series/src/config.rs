@@ -1,12 +1,15 @@
 //! Limits, all of them explicit.
 
+use serde::{Deserialize, Serialize};
+
 /// One value per this many milliseconds is kept.
 pub(crate) const STEP_MS: i64 = 60_000;
 /// Minutes in the day that one file covers.
 pub(crate) const DAY: u32 = 1_440;
 
 /// Which value stands for a minute with several samples.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Downsample {
     /// Their mean: sums over longer times stay right.
     #[default]
@@ -18,7 +21,8 @@ pub enum Downsample {
 }
 
 /// Limits of a `SeriesStore`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct SeriesConfig {
     /// Which value stands for a minute.
     pub downsample: Downsample,

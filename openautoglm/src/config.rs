@@ -1,0 +1,140 @@
+//! The configuration of a process: defaults, `config.toml` of the data directory or a named file,
+//! variables `OPENAUTOGLM_…`, flags; in this order, the later wins.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use oag_api::ApiConfig;
+use oag_local::LocalConfig;
+use oag_ops::{HubConfig, OpsConfig};
+use oag_pilot::PilotConfig;
+use oag_runtime::{Layers, TelemetryConfig};
+use oag_series::SeriesConfig;
+use oag_types::Tenant;
+use serde::{Deserialize, Serialize};
+use toml::Value;
+
+use crate::data::DataDir;
+use crate::options::UpArgs;
+
+/// Everything a process can be told.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The address to listen on.
+    pub(crate) listen: String,
+    /// Allows a listener beyond loopback without TLS in front.
+    pub(crate) insecure: bool,
+    /// The tenant of this installation.
+    pub(crate) tenant: Tenant,
+    /// Where the truth is kept.
+    pub(crate) store: StoreConfig,
+    /// Logs and traces.
+    pub(crate) telemetry: TelemetryConfig,
+    /// The API.
+    pub(crate) api: ApiConfig,
+    /// Plans.
+    pub(crate) pilot: PilotConfig,
+    /// Signals.
+    pub(crate) signals: HubConfig,
+    /// The loop.
+    pub(crate) ops: OpsConfig,
+    /// Long-term samples.
+    pub(crate) series: SeriesConfig,
+    /// Local processes.
+    pub(crate) local: LocalConfig,
+    /// How often the host and the process are looked at, in milliseconds; 0: never.
+    pub(crate) host_interval_ms: i64,
+    /// Signed checkpoints of the ledger.
+    pub(crate) checkpoints: CheckpointConfig,
+    /// How long a drain may take, in milliseconds.
+    pub(crate) drain_ms: u64,
+}
+
+/// Where the truth is kept.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct StoreConfig {
+    /// `postgres://…`; none: SQLite in the data directory.
+    pub(crate) url: Option<String>,
+}
+
+/// Where signed checkpoints are exported to.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct CheckpointConfig {
+    /// A directory outside the data directory, better on another disk or machine. By default
+    /// `openautoglm/checkpoints` under the user's state directory.
+    pub(crate) dir: Option<PathBuf>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            insecure: false,
+            tenant: Tenant::default_tenant(),
+            store: StoreConfig::default(),
+            telemetry: TelemetryConfig::default(),
+            api: ApiConfig::default(),
+            pilot: PilotConfig::default(),
+            signals: HubConfig::default(),
+            ops: OpsConfig::default(),
+            series: SeriesConfig::default(),
+            local: LocalConfig::default(),
+            host_interval_ms: 15_000,
+            checkpoints: CheckpointConfig::default(),
+            drain_ms: 20_000,
+        }
+    }
+}
+
+/// Variables that are no settings but credentials or addresses of the client commands.
+const CLIENT_VARIABLES: [&str; 4] =
+    ["OPENAUTOGLM_URL", "OPENAUTOGLM_API_KEY", "OPENAUTOGLM_DATA", "OPENAUTOGLM_CRASH_POINT"];
+
+impl Config {
+    /// Reads the layers.
+    pub(crate) fn read(args: &UpArgs, data: &DataDir) -> Result<Self> {
+        let mut layers = Layers::new();
+        let file = args.config.clone().unwrap_or_else(|| data.config_file());
+        if args.config.is_some() || file.exists() {
+            layers = layers.file(&file)?;
+        }
+        let settings = std::env::vars().filter(|(name, _)| {
+            !CLIENT_VARIABLES.contains(&name.as_str()) && !name.starts_with("OPENAUTOGLM_REPLICA")
+        });
+        layers = layers.env("OPENAUTOGLM", settings);
+        if let Some(listen) = args.listen_address() {
+            layers = layers.set("listen", Value::String(listen));
+        }
+        if args.insecure {
+            layers = layers.set("insecure", Value::Boolean(true));
+        }
+        if args.json_logs {
+            layers = layers.set("telemetry.format", Value::String("json".to_owned()));
+        }
+        let mut config: Self = layers.read()?;
+        config.local.data_dir = data.root().to_owned();
+        Ok(config)
+    }
+
+    /// Where signed checkpoints go: never inside the data directory by default.
+    pub(crate) fn checkpoint_dir(&self) -> Result<PathBuf> {
+        if let Some(dir) = &self.checkpoints.dir {
+            return Ok(dir.clone());
+        }
+        default_checkpoint_dir()
+    }
+}
+
+/// `openautoglm/checkpoints` under the user's state directory.
+pub(crate) fn default_checkpoint_dir() -> Result<PathBuf> {
+    let state = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")));
+    let state = state.context(
+        "there is no state directory for checkpoints: set HOME, or [checkpoints] dir in config.toml",
+    )?;
+    Ok(state.join("openautoglm/checkpoints"))
+}

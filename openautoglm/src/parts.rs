@@ -1,0 +1,107 @@
+//! Builds the parts of a process and joins them.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use oag_api::{ApiParts, Probe};
+use oag_local::{LocalExecutor, LocalSource};
+use oag_ops::{LongTerm, Ops, OpsParts, SignalHub, Source};
+use oag_pilot::{CrashPoints, Executor, NoCrashPoints, Pilot, PilotParts};
+use oag_runtime::{Clock, IdSource, Metrics, RandomIds, Supervisor, SystemClock};
+use oag_series::SeriesStore;
+use oag_store::{PostgresConfig, PostgresStore, SqliteConfig, SqliteStore};
+use oag_store_port::Store;
+
+use crate::config::Config;
+use crate::data::DataDir;
+use crate::wiring::{CheckpointFiles, HubMeter, LoopDesk, Months, StandAt};
+
+/// Everything a running process holds.
+pub(crate) struct Parts {
+    pub(crate) pilot: Arc<Pilot>,
+    pub(crate) ops: Arc<Ops>,
+    pub(crate) sources: Vec<Arc<dyn Source>>,
+    pub(crate) series: Arc<SeriesStore>,
+    pub(crate) local: Arc<LocalExecutor>,
+    pub(crate) api: ApiParts,
+}
+
+/// Builds everything; nothing runs yet.
+pub(crate) async fn build(
+    config: &Config,
+    data: &DataDir,
+    supervisor: &Supervisor,
+) -> Result<Parts> {
+    let clock: Arc<dyn Clock> = SystemClock::shared();
+    let ids: Arc<dyn IdSource> = Arc::new(RandomIds);
+    let store = open_store(config, data).await?;
+    let series =
+        Arc::new(SeriesStore::open(&data.series(), config.series.clone(), Arc::clone(&clock))?);
+    let long_term: Arc<dyn LongTerm> = Arc::new(Months(Arc::clone(&series)));
+    let hub = Arc::new(SignalHub::new(config.signals.clone(), Arc::clone(&clock), Some(long_term)));
+    let local = LocalExecutor::new(config.local.clone(), Arc::clone(&clock), supervisor.clone())?;
+    let log_keys = data.log_keys()?;
+    let exported = CheckpointFiles::new(&config.checkpoint_dir()?, &data.installation()?)
+        .context("the directory for exported checkpoints cannot be made")?;
+    let crash_points: Arc<dyn CrashPoints> = match StandAt::from_environment(data.root()) {
+        Some(point) => Arc::new(point),
+        None => Arc::new(NoCrashPoints),
+    };
+    let pilot = Pilot::new(PilotParts {
+        store,
+        clock: Arc::clone(&clock),
+        ids: Arc::clone(&ids),
+        executors: vec![Arc::clone(&local) as Arc<dyn Executor>],
+        meter: Arc::new(HubMeter { hub: Arc::clone(&hub), clock: Arc::clone(&clock) }),
+        log_keys,
+        checkpoints: Arc::new(exported),
+        crash_points,
+        config: config.pilot.clone(),
+    });
+    let desk = LoopDesk { pilot: Arc::clone(&pilot), tenant: config.tenant.clone() };
+    let ops = Arc::new(Ops::new(OpsParts {
+        hub: Arc::clone(&hub),
+        desk: Arc::new(desk),
+        clock: Arc::clone(&clock),
+        ids: Arc::clone(&ids),
+        config: config.ops.clone(),
+    }));
+    let sources = sources(config, data, &local, &clock)?;
+    let api = ApiParts {
+        pilot: Arc::clone(&pilot),
+        ops: Some(Arc::clone(&ops)),
+        hub,
+        metrics: Metrics::new(),
+        clock,
+        ids,
+        supervisor: supervisor.clone(),
+        probes: Vec::<Arc<dyn Probe>>::new(),
+        process: None,
+        config: config.api.clone(),
+    };
+    Ok(Parts { pilot, ops, sources, series, local, api })
+}
+
+async fn open_store(config: &Config, data: &DataDir) -> Result<Arc<dyn Store>> {
+    match &config.store.url {
+        Some(url) => {
+            let store = PostgresStore::connect(url, PostgresConfig::default()).await;
+            Ok(Arc::new(store.context("the store in PostgreSQL cannot be opened")?))
+        }
+        None => {
+            let store = SqliteStore::open(data.truth(), SqliteConfig::default());
+            Ok(Arc::new(store.context("the store in the data directory cannot be opened")?))
+        }
+    }
+}
+
+fn sources(
+    config: &Config,
+    data: &DataDir,
+    local: &Arc<LocalExecutor>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<Arc<dyn Source>>> {
+    let mut sources: Vec<Arc<dyn Source>> =
+        vec![Arc::new(LocalSource::new(Arc::clone(local), 250).for_tenant(config.tenant.clone()))];
+    Ok(sources)
+}

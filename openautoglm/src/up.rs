@@ -1,0 +1,188 @@
+//! `up`: everything in one process.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use oag_local::sample::{SampleConfig, serve};
+use oag_pilot::{Caller, NewKey, Pilot};
+use oag_runtime::{OnError, Shutdown, ShutdownHandle, Supervisor, TaskKind, init_telemetry};
+use oag_types::{PrincipalKind, Problem, Role, Tenant};
+use tokio::net::TcpListener;
+
+use crate::config::Config;
+use crate::data::{DataDir, Running};
+use crate::eval::print;
+use crate::options::{SampleArgs, UpArgs};
+use crate::parts::{self, Parts};
+
+/// Runs until a signal, then drains.
+pub(crate) fn run(args: &UpArgs) -> Result<ExitCode> {
+    let data = DataDir::open(&args.data)?;
+    let config = Config::read(args, &data)?;
+    let _telemetry = init_telemetry(&config.telemetry)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the async runtime cannot start")?;
+    let code = runtime.block_on(up(config, data, args.new_admin_key))?;
+    // What is still running after the drain is not waited for.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    Ok(code)
+}
+
+/// The sample service of demos and tests.
+pub(crate) fn sample(args: &SampleArgs) -> Result<ExitCode> {
+    let config = SampleConfig {
+        concurrency: args.concurrency,
+        service_ms: args.service_ms,
+        start_delay_ms: args.start_delay_ms,
+        ..SampleConfig::default()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the async runtime cannot start")?;
+    runtime.block_on(serve(args.port, config))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn up(config: Config, data: DataDir, new_admin_key: bool) -> Result<ExitCode> {
+    let listener = bind(&config).await?;
+    let address = listener.local_addr()?;
+    let shutdown = ShutdownHandle::new();
+    let supervisor = Supervisor::new(shutdown.clone());
+    let signals = Shutdown::listen(shutdown.clone());
+    supervisor.spawn("signals", TaskKind::Intake, OnError::Log, signals);
+    let parts = parts::build(&config, &data, &supervisor).await?;
+    let tenant = config.tenant.clone();
+    parts.pilot.take_over().await?;
+    let secret = first_key(&parts.pilot, &tenant, &data, new_admin_key).await?;
+    start(parts, &config, listener, &supervisor).await?;
+    data.write_running(&Running { pid: std::process::id(), address: address.to_string() })?;
+    greet(address, &data, secret.as_deref())?;
+    shutdown.draining().await;
+    tracing::info!("draining; a second signal ends at once");
+    let drained = supervisor.drain(Duration::from_millis(config.drain_ms));
+    let aborted = tokio::select! {
+        aborted = drained => aborted,
+        () = shutdown.ended() => vec!["everything".to_owned()],
+    };
+    data.remove_running();
+    if aborted.is_empty() {
+        tracing::info!("drained");
+        return Ok(ExitCode::SUCCESS);
+    }
+    tracing::warn!(tasks = aborted.join(", "), "ended before they were done");
+    Ok(ExitCode::from(if shutdown.has_ended() { 130 } else { 1 }))
+}
+
+/// Binds before any real work, so that a taken port is known at once.
+async fn bind(config: &Config) -> Result<TcpListener> {
+    let listener = TcpListener::bind(&config.listen).await.with_context(|| {
+        format!("cannot listen on {}: is it taken? Choose another with --port", config.listen)
+    })?;
+    let address = listener.local_addr()?;
+    if !address.ip().is_loopback() && !config.insecure {
+        bail!(
+            "{address} can be reached from other machines and has no TLS: put a TLS proxy in \
+             front and add --insecure, or listen on 127.0.0.1"
+        );
+    }
+    Ok(listener)
+}
+
+/// Makes the first admin and key, or a new key when asked. The file is for its owner only.
+async fn first_key(
+    pilot: &Arc<Pilot>,
+    tenant: &Tenant,
+    data: &DataDir,
+    new_key: bool,
+) -> Result<Option<String>> {
+    let mut secret = pilot.bootstrap(tenant).await?;
+    if secret.is_none() && new_key {
+        let admin = any_admin(pilot, tenant).await?;
+        let wanted = NewKey {
+            principal: admin.principal.id,
+            name: "admin key made at start".to_owned(),
+            scopes: Vec::new(),
+            expires_at: None,
+        };
+        secret = Some(pilot.mint_key(tenant, &admin, wanted).await?.1);
+    }
+    let Some(secret) = secret else { return Ok(None) };
+    data.write_admin_key(secret.expose())?;
+    Ok(Some(secret.expose().to_owned()))
+}
+
+/// Whoever can start the process on its data directory may act as its admin.
+async fn any_admin(pilot: &Arc<Pilot>, tenant: &Tenant) -> Result<Caller> {
+    let all = pilot.all_principals(tenant).await?;
+    let admin = all.into_iter().find(|p| {
+        let holds = p.roles.iter().any(|role| role.role.as_str() == Role::ADMIN);
+        p.kind == PrincipalKind::Person && !p.disabled && holds
+    });
+    Ok(Caller::of(admin.context("there is no admin in this installation")?))
+}
+
+async fn start(
+    parts: Parts,
+    config: &Config,
+    listener: TcpListener,
+    supervisor: &Supervisor,
+) -> Result<()> {
+    let tenant = config.tenant.clone();
+    let services = parts.pilot.adopt_all(&tenant).await?;
+    tracing::info!(services, "catalogue adopted");
+    let work = Arc::clone(&parts.pilot).work(tenant.clone(), supervisor.clone());
+    supervisor.spawn("plans", TaskKind::Drains, OnError::Shutdown, work);
+    let upkeep = upkeep(Arc::clone(&parts.pilot), tenant.clone(), supervisor.shutdown().clone());
+    supervisor.spawn("upkeep", TaskKind::Drains, OnError::Log, upkeep);
+    parts.ops.start(supervisor);
+    parts.ops.run_sources(&tenant, parts.sources, supervisor);
+    let router = oag_api::router(parts.api)?;
+    let shutdown = supervisor.shutdown().clone();
+    let settings = config.api.clone();
+    supervisor.spawn("api", TaskKind::Drains, OnError::Shutdown, async move {
+        // Chunk files and replicas live as long as the API: they are let go of after it.
+        let _series = parts.series;
+        let _local = parts.local;
+        oag_api::serve(listener, router, &settings, shutdown).await
+    });
+    Ok(())
+}
+
+/// Expires plans that waited too long, and signs checkpoints; once more at the end.
+async fn upkeep(
+    pilot: Arc<Pilot>,
+    tenant: Tenant,
+    shutdown: ShutdownHandle,
+) -> Result<(), Problem> {
+    loop {
+        let ended = tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(1)) => false,
+            () = shutdown.draining() => true,
+        };
+        if let Err(error) = pilot.expire_plans(&tenant).await {
+            tracing::warn!(%error, "plans not expired");
+        }
+        if let Err(error) = pilot.checkpoint(&tenant, ended).await {
+            tracing::warn!(%error, "checkpoint not made");
+        }
+        if ended {
+            return Ok(());
+        }
+    }
+}
+
+fn greet(address: SocketAddr, data: &DataDir, secret: Option<&str>) -> Result<()> {
+    let file = data.admin_key();
+    let key = match secret {
+        Some(secret) => format!("{secret}  ({})", file.display()),
+        None => format!("in {}", file.display()),
+    };
+    print(&format!("console    http://{address}/\nadmin key  {key}"))?;
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! Where ports meet what implements them, when neither side may know the other.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use oag_ops::{ActivePlan, Desk, LongTerm, LongTermError, SignalHub};
+use oag_pilot::{Caller, CheckpointSink, CrashPoints, Meter, Observed, Phase, Pilot, Proposal};
+use oag_runtime::Clock;
+use oag_series::SeriesStore;
+use oag_types::{
+    Finding, PlanId, Problem, Sample, SeriesKey, Service, ServiceName, StoryId, Tenant, Timestamp,
+};
+use serde_json::json;
+
+/// The pilot as the loop sees it.
+pub(crate) struct LoopDesk {
+    pub(crate) pilot: Arc<Pilot>,
+    pub(crate) tenant: Tenant,
+}
+
+#[async_trait]
+impl Desk for LoopDesk {
+    async fn tenants(&self) -> Result<Vec<Tenant>, Problem> {
+        Ok(vec![self.tenant.clone()])
+    }
+
+    async fn services(&self, tenant: &Tenant) -> Result<Vec<Service>, Problem> {
+        let services = self.pilot.all_services(tenant).await?;
+        Ok(services.into_iter().map(|service| service.value).collect())
+    }
+
+    async fn observe(&self, tenant: &Tenant, service: &Service) -> Option<Observed> {
+        self.pilot.state_of(tenant, service).await.ok()
+    }
+
+    async fn active_plan(
+        &self,
+        tenant: &Tenant,
+        service: &ServiceName,
+    ) -> Result<Option<ActivePlan>, Problem> {
+        let Some((plan, verifying, record)) = self.pilot.active_plan(tenant, service).await? else {
+            return Ok(None);
+        };
+        let scales = |action: &&oag_types::Action| {
+            action.spec.kind.as_str() == "scale" && action.spec.target.service == *service
+        };
+        let replicas = record.sealed.plan().actions.iter().find(scales);
+        let replicas = replicas.and_then(|action| action.spec.params.get("replicas")?.as_u64());
+        let replicas = replicas.and_then(|count| u32::try_from(count).ok());
+        Ok(Some(ActivePlan { plan, verifying, replicas }))
+    }
+
+    async fn record_findings(
+        &self,
+        tenant: &Tenant,
+        findings: Vec<Finding>,
+    ) -> Result<(), Problem> {
+        self.pilot.record_findings(tenant, findings).await
+    }
+
+    async fn close_story(&self, tenant: &Tenant, story: StoryId, _: String) -> Result<(), Problem> {
+        self.pilot.close_story(tenant, story).await
+    }
+
+    async fn propose(
+        &self,
+        tenant: &Tenant,
+        proposal: Proposal,
+        _findings: Vec<Finding>,
+    ) -> Result<PlanId, Problem> {
+        let looping = Caller::of(self.pilot.loop_account(tenant).await?);
+        let plan = self.pilot.propose(tenant, &looping, proposal).await?.value;
+        if plan.phase == Phase::Denied {
+            tracing::info!(plan = %plan.id(), "the guard refused a plan of the loop");
+        }
+        Ok(plan.id())
+    }
+}
+
+/// Present values for verification, from the signals in memory.
+pub(crate) struct HubMeter {
+    pub(crate) hub: Arc<SignalHub>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl Meter for HubMeter {
+    async fn latest(&self, tenant: &Tenant, service: &ServiceName, metric: &str) -> Option<f64> {
+        self.hub.fresh(tenant, service, metric, self.clock.now())
+    }
+}
+
+/// The chunk files as the hub sees them.
+pub(crate) struct Months(pub(crate) Arc<SeriesStore>);
+
+impl LongTerm for Months {
+    fn append(
+        &self,
+        tenant: &Tenant,
+        key: &SeriesKey,
+        sample: Sample,
+    ) -> Result<(), LongTermError> {
+        self.0.append(tenant, key, sample).map_err(|error| LongTermError(error.to_string()))
+    }
+
+    fn range(
+        &self,
+        tenant: &Tenant,
+        key: &SeriesKey,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<Sample>, LongTermError> {
+        self.0.range(tenant, key, from, to).map_err(|error| LongTermError(error.to_string()))
+    }
+
+    fn series(&self, tenant: &Tenant) -> Result<Vec<SeriesKey>, LongTermError> {
+        Ok(self.0.series(tenant))
+    }
+}
+
+/// Where an installation's checkpoints are kept in a directory.
+pub(crate) fn checkpoint_folder(dir: &Path, installation: &str) -> PathBuf {
+    dir.join(installation.replace('/', "-"))
+}
+
+/// Appends signed checkpoints to a file outside the data directory, one line of JSON each.
+pub(crate) struct CheckpointFiles {
+    folder: PathBuf,
+}
+
+impl CheckpointFiles {
+    /// Makes the folder.
+    pub(crate) fn new(dir: &Path, installation: &str) -> std::io::Result<Self> {
+        let folder = checkpoint_folder(dir, installation);
+        fs::create_dir_all(&folder)?;
+        Ok(Self { folder })
+    }
+
+    fn append(&self, tenant: &Tenant, size: u64, note: &str) -> std::io::Result<()> {
+        let path = self.folder.join(format!("{tenant}.checkpoints"));
+        let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+        writeln!(file, "{}", json!({"size": size, "note": note}))?;
+        file.sync_data()
+    }
+}
+
+impl CheckpointSink for CheckpointFiles {
+    fn keep(&self, tenant: &Tenant, size: u64, note: &str) {
+        if let Err(error) = self.append(tenant, size, note) {
+            tracing::error!(%error, folder = %self.folder.display(), "checkpoint not exported");
+        }
+    }
+}
+
+/// Stands still at a named point, after saying so in a file, until it is killed: for tests that
+/// end the process between two steps of an action. Only in builds with debug assertions.
+pub(crate) struct StandAt {
+    point: String,
+    marker: PathBuf,
+}
+
+impl StandAt {
+    /// From `OPENAUTOGLM_CRASH_POINT=POINT`, with the marker in the data directory.
+    pub(crate) fn from_environment(data: &Path) -> Option<Self> {
+        if !cfg!(debug_assertions) {
+            return None;
+        }
+        let point = std::env::var("OPENAUTOGLM_CRASH_POINT").ok()?;
+        Some(Self { point, marker: data.join("crash-point") })
+    }
+}
+
+impl CrashPoints for StandAt {
+    fn reached(&self, point: &'static str) {
+        if point == self.point && fs::write(&self.marker, point).is_ok() {
+            loop {
+                std::thread::park();
+            }
+        }
+    }
+}
