@@ -81,6 +81,9 @@ fn blocked(snapshot: &ServiceSnapshot, aim: &Aim, notes: &mut Vec<String>) -> bo
     true
 }
 
+/// Replicas, why, and the finding that is answered.
+type Target<'a> = (u32, &'a str, Option<FindingKind>);
+
 /// One proposal for each group of services that grow together, callees first.
 fn ups(
     fleet: &Fleet,
@@ -89,19 +92,18 @@ fn ups(
     policy: &DecisionPolicy,
     notes: &mut Vec<String>,
 ) -> Vec<ProposalDraft> {
-    let mut targets: BTreeMap<&ServiceName, (u32, &str, FindingKind)> = BTreeMap::new();
+    let mut targets: BTreeMap<&ServiceName, Target<'_>> = BTreeMap::new();
     let mut order: Vec<&ServiceName> = growth.order.iter().collect();
     for one in judged {
         if let Some((target, Direction::Up)) = one.outlook.target {
-            let kind = one.answers.unwrap_or(FindingKind::ForecastOverload);
-            targets.insert(&one.outlook.service, (target, &one.outlook.why, kind));
+            targets.insert(&one.outlook.service, (target, &one.outlook.why, one.answers));
             if !order.contains(&&one.outlook.service) {
                 order.push(&one.outlook.service);
             }
         }
     }
     for (name, (target, why)) in &growth.along {
-        targets.insert(name, (*target, why, FindingKind::ForecastOverload));
+        targets.insert(name, (*target, why, Some(FindingKind::ForecastOverload)));
     }
     let mut groups: Vec<(&ServiceName, Vec<&ServiceName>)> = Vec::new();
     for name in order {
@@ -123,7 +125,7 @@ fn ups(
 fn up(
     fleet: &Fleet,
     members: &[&ServiceName],
-    targets: &BTreeMap<&ServiceName, (u32, &str, FindingKind)>,
+    targets: &BTreeMap<&ServiceName, Target<'_>>,
     policy: &DecisionPolicy,
 ) -> Option<ProposalDraft> {
     // Callers come last in the order: the last one is what the plan is about.
@@ -137,7 +139,7 @@ fn up(
         let wanted = fleet.get(name)?.wanted().unwrap_or_default();
         reasons.push(format!("{name} from {wanted} to {target} replicas: {why}"));
         actions.push(scale_to(name, *target, Vec::new()));
-        answers.push(((*name).clone(), *kind));
+        answers.extend(kind.map(|kind| ((*name).clone(), kind)));
     }
     Some(ProposalDraft {
         aim: Aim::ScaleUp,

@@ -345,9 +345,15 @@ fn by_what_is_left(
     wanted: u32,
     now: Timestamp,
 ) {
-    judged.findings.extend(missing(snapshot, "request_rate", &snapshot.load, now));
+    let (metric, view, why) = if snapshot.load.is_fresh(now) {
+        let why = "neither the capacity of a replica nor utilisation is known";
+        (snapshot.utilisation_metric, &snapshot.utilisation, why)
+    } else {
+        ("request_rate", &snapshot.load, "no fresh data to scale by")
+    };
+    judged.findings.extend(missing(snapshot, metric, view, now));
     let Some(recommended) = recommended else {
-        "no fresh data to scale by".clone_into(&mut judged.outlook.why);
+        why.clone_into(&mut judged.outlook.why);
         return;
     };
     judged.outlook.present = snapshot.utilisation.fresh(now);

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use oag_pilot::{Meter, Proposal};
 use oag_runtime::{Clock, IdSource};
-use oag_types::{Finding, Origin, Problem, ServiceName, Tenant, Timestamp};
+use oag_types::{ErrorKind, Finding, Origin, Problem, ServiceName, Tenant, Timestamp};
 
 pub use config::{OpsConfig, OpsCounters, OpsParts, StepReport};
 
@@ -243,6 +243,13 @@ impl Ops {
             Err(problem) => {
                 tracing::info!(service = %draft.service, %problem, "proposal refused");
                 self.count(|c| c.refused += 1);
+                // What is away now may take it at the next step.
+                let later = [ErrorKind::Unavailable, ErrorKind::Exhausted, ErrorKind::Internal];
+                if later.contains(&problem.kind())
+                    && let Some(state) = lock(&self.tenants).get_mut(tenant)
+                {
+                    state.proposed.remove(&(draft.service.clone(), draft.aim));
+                }
                 report.refused.push(problem);
             }
         }

@@ -25,6 +25,9 @@ use check::{Moment, check_key, check_moment, out_of_range, too_many};
 use series::Taken;
 use tenant::{Outcome, Pupil, TenantSignals, forecast_config};
 
+/// Most steps of a view.
+const VIEW_STEPS_MAX: usize = 10_000;
+
 /// Which series to list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SeriesFilter {
@@ -237,6 +240,7 @@ impl SignalHub {
         now: Timestamp,
     ) -> SeriesView {
         let step_ms = service.scaling.step_ms.max(1);
+        let steps = steps.min(VIEW_STEPS_MAX);
         let none = || SeriesView { step_ms, values: vec![None; steps], ..SeriesView::default() };
         self.known(tenant).map_or_else(none, |state| {
             lock(&state).view(&service.name, metric, step_ms, steps, now)

@@ -390,3 +390,26 @@ fn a_plan_in_hand_goes_first() {
     order.active = Some(active);
     assert_eq!(decide(&fleet([order]), &Default::default(), now()).proposals.len(), 1);
 }
+
+#[test]
+fn neither_capacity_nor_utilisation_is_said() {
+    let mut order = snapshot(service("order"), 4, 700.0);
+    (order.capacity, order.load_forecast) = (None, None);
+    order.utilisation = view(&[None; 30]);
+    order.utilisation_metric = "cpu_usage";
+    order.history = history(&[4; 3]);
+    check(
+        &fleet([order]),
+        "Warning MissingData order: no cpu_usage of order has ever come
+        order: neither the capacity of a replica nor utilisation is known",
+    );
+}
+
+#[test]
+fn below_the_minimum_replicas_are_added_without_a_finding() {
+    let mut order = snapshot(service("order"), 2, 100.0);
+    order.service.scaling.min_replicas = 3;
+    let decision = decide(&fleet([order]), &Default::default(), now());
+    assert_eq!(target(&decision, "order"), Some((3, Direction::Up)));
+    assert!(decision.findings.is_empty() && decision.proposals[0].answers.is_empty());
+}
