@@ -37,6 +37,8 @@ pub(crate) async fn adopt_replicas(unit: &Arc<Unit>) {
     });
     let results = futures::future::join_all(checks).await;
     let now = unit.monotonic();
+    // Open before the first connection is accepted: nobody is refused while this begins.
+    unit.gate.open(lock(&unit.wanted).target() > 0);
     for (replica, result) in adopted.iter_mut().zip(results) {
         if result.is_ok() {
             replica.enter(Phase::Ready, now);

@@ -146,6 +146,23 @@ impl Bench {
     }
 }
 
+impl Drop for Bench {
+    /// A test that failed leaves no process behind either.
+    fn drop(&mut self) {
+        let executor = Arc::clone(&self.executor);
+        if !std::thread::panicking() {
+            return;
+        }
+        let seen = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async { executor.observe(&tenant(), &shop()).await })
+        });
+        for pid in seen.join().unwrap().map(|seen| pids(&seen)).unwrap_or_default() {
+            kill(pid);
+        }
+    }
+}
+
 pub(crate) fn pids(seen: &Observed) -> Vec<i32> {
     serde_json::from_value(seen.fields["pids"].clone()).unwrap()
 }
