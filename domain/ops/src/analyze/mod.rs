@@ -102,7 +102,6 @@ struct Task<'a> {
 /// The sizing of an answer.
 struct Sizing {
     present: u32,
-    needed: u32,
     bounded: u32,
     ratio: f64,
     stated: bool,
@@ -269,7 +268,7 @@ impl Task<'_> {
             self.analysis.evidence.push(self.words.bounded(needed, most));
         }
         let bounded = needed.max(least.min(most)).min(most);
-        Some(Sizing { present, needed, bounded, ratio, stated: stated.is_some(), most })
+        Some(Sizing { present, bounded, ratio, stated: stated.is_some(), most })
     }
 
     fn grow(
@@ -331,7 +330,6 @@ impl Task<'_> {
                 undo,
             }],
         });
-        debug_assert!(sizing.needed > sizing.present, "growing means more");
     }
 
     fn ask(&mut self, action: String) {

@@ -175,20 +175,32 @@ fn size(
     if target <= own.map_or(wanted, |(own, _)| own.max(wanted)) {
         return;
     }
-    let summary = format!(
-        "calls to {name} will grow to {} requests/s with its callers, over {} of what {wanted} \
-         replicas carry",
-        num(demand.peak),
-        percent(threshold)
-    );
-    growth.findings.push(FindingDraft {
+    growth.findings.push(brought(name, wanted, threshold, demand, inflow, needed, &arithmetic));
+    growth.along.insert(name.clone(), (target, arithmetic));
+}
+
+fn brought(
+    name: &ServiceName,
+    wanted: u32,
+    threshold: f64,
+    demand: Demand,
+    inflow: Inflow,
+    needed: u32,
+    arithmetic: &str,
+) -> FindingDraft {
+    FindingDraft {
         kind: FindingKind::ForecastOverload,
         service: name.clone(),
         severity: Severity::Warning,
         confidence: 0.7,
-        summary: summary.clone(),
+        summary: format!(
+            "calls to {name} will grow to {} requests/s with its callers, over {} of what \
+             {wanted} replicas carry",
+            num(demand.peak),
+            percent(threshold)
+        ),
         evidence: vec![
-            Evidence::new(arithmetic.clone())
+            Evidence::new(arithmetic)
                 .with("present_rps", demand.present)
                 .with("added_by_callers_rps", inflow.added)
                 .with("sent_by_callers_rps", inflow.total)
@@ -197,8 +209,7 @@ fn size(
                 .with("replicas", wanted)
                 .with("needed_replicas", needed),
         ],
-    });
-    growth.along.insert(name.clone(), (target, arithmetic));
+    }
 }
 
 /// Without a capacity: utilisation grows as load does.
