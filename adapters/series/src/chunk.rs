@@ -54,11 +54,14 @@ pub(crate) fn decode(bytes: &[u8], first: u32, count: u32) -> Result<Vec<Point>,
     Ok(minutes.into_iter().zip(values).map(point).collect())
 }
 
-/// The double nearest to the value with so many significant decimal digits.
+/// The double nearest to the value with so many significant decimal digits. Digits before the
+/// point all stay: a counter loses nothing, however large it is.
 fn round(value: f64, digits: Option<u8>) -> f64 {
-    let Some(digits) = digits else { return value };
-    let places = usize::from(digits.clamp(1, 17)) - 1;
-    format!("{value:.places$e}").parse().unwrap_or(value)
+    let Some(digits) = digits.filter(|_| value.fract() != 0.0) else { return value };
+    let before = value.abs().log10().floor() as i32 + 1;
+    let places = (i32::from(digits.clamp(1, 17)) - before).max(0);
+    let places = usize::try_from(places).unwrap_or(0);
+    format!("{value:.places$}").parse().unwrap_or(value)
 }
 
 #[cfg(test)]
@@ -69,15 +72,17 @@ mod tests {
     fn rounding_keeps_significant_digits() {
         for (value, rounded) in [
             (0.0, 0.0),
-            (12_345.678, 12_350.0),
+            (1.234_56, 1.235),
+            (12_345.678, 12_346.0),
+            (1e15 + 0.5, 1e15),
+            (1_234_567_890.0, 1_234_567_890.0),
             (-0.000_123_456, -0.000_123_5),
-            (99_999.0, 100_000.0),
-            (7.0, 7.0),
+            (99.999, 100.0),
             (f64::MAX, f64::MAX),
+            (1.234_56e-300, 1.235e-300),
             (5e-324, 5e-324),
         ] {
-            let got = round(value, Some(4));
-            assert!(got == rounded || value == f64::MAX, "{value}: {got}");
+            assert_eq!(round(value, Some(4)), rounded);
             assert_eq!(round(value, None), value);
         }
         assert!(round(-0.0, Some(4)).is_sign_negative());

@@ -26,8 +26,8 @@ pub enum Downsample {
 pub struct SeriesConfig {
     /// Which value stands for a minute.
     pub downsample: Downsample,
-    /// Significant decimal digits kept when a day is sealed; `None` keeps every bit. What is
-    /// still buffered is exact.
+    /// Significant decimal digits kept of a fraction when a day is sealed; digits before the point
+    /// all stay, so counters are exact. `None` keeps every bit. What is still buffered is exact.
     pub digits: Option<u8>,
     /// Most series of all tenants together.
     pub series_max: usize,
@@ -49,7 +49,7 @@ impl Default for SeriesConfig {
     fn default() -> Self {
         Self {
             downsample: Downsample::Mean,
-            digits: Some(4),
+            digits: Some(5),
             series_max: 20_000,
             buffered_max: 4_000_000,
             retention_days: 90,

@@ -105,14 +105,14 @@ fn bytes_per_sample() {
     let days = std::env::var("OAG_SERIES_DAYS").ok().and_then(|days| days.parse().ok());
     let days = days.unwrap_or(4);
     let variants =
-        if days > 10 { vec![None, Some(5), Some(4), Some(3)] } else { vec![None, Some(4)] };
+        if days > 10 { vec![None, Some(6), Some(5), Some(4)] } else { vec![None, Some(5)] };
     for digits in variants {
         let (bytes, worst) = measure(days, digits);
         let label = digits.map_or("every bit".to_owned(), |digits| format!("{digits} digits"));
         println!("{days} days, {label}: {bytes:.3} bytes/sample, worst error {worst:.1e}");
         match digits {
             None => assert!(worst == 0.0),
-            Some(4) => assert!(bytes <= 2.0 && worst <= 5.1e-4, "{bytes} {worst}"),
+            Some(5) => assert!(bytes <= 2.0 && worst <= 5.1e-5, "{bytes} {worst}"),
             Some(_) => {}
         }
     }

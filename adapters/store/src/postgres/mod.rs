@@ -17,6 +17,7 @@ use oag_store_port::{
     StoreError, Task, TaskToken,
 };
 use oag_types::{Tenant, Timestamp};
+use serde::{Deserialize, Serialize};
 
 pub(crate) use connect::explain;
 pub use copy::{backup_postgres, restore_postgres};
@@ -25,7 +26,8 @@ use crate::{HeldTask, SetupError, StoreStats, Upkeep, check};
 use connect::Fail;
 
 /// Limits of a [`PostgresStore`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct PostgresConfig {
     /// Connections, at least two.
     pub pool_size: usize,

@@ -19,6 +19,7 @@ use oag_store_port::{
     StoreError, Task, TaskToken,
 };
 use oag_types::{Tenant, Timestamp};
+use serde::{Deserialize, Serialize};
 
 pub use backup::backup_sqlite;
 pub use inspect::LedgerReader;
@@ -31,7 +32,8 @@ use read::Readers;
 use writer::Writer;
 
 /// Limits of a [`SqliteStore`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct SqliteConfig {
     /// Most commands waiting for the writer; beyond, callers get `Overloaded`.
     pub queue_max: usize,

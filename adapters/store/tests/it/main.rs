@@ -9,6 +9,8 @@ mod ledger;
 #[cfg(test)]
 mod migrations;
 #[cfg(test)]
+mod rate;
+#[cfg(test)]
 mod records;
 #[cfg(test)]
 mod sqlite_only;
