@@ -5,6 +5,8 @@ use pco::standalone::{simple_compress, simple_decompress};
 
 const REGULAR: u8 = 0;
 const IRREGULAR: u8 = 1;
+/// So many digits tell every double from its neighbours.
+const EXACT: u8 = 17;
 
 /// A value and its minute since 1970.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,9 +59,10 @@ pub(crate) fn decode(bytes: &[u8], first: u32, count: u32) -> Result<Vec<Point>,
 /// The double nearest to the value with so many significant decimal digits. Digits before the
 /// point all stay: a counter loses nothing, however large it is.
 fn round(value: f64, digits: Option<u8>) -> f64 {
-    let Some(digits) = digits.filter(|_| value.fract() != 0.0) else { return value };
+    let rounds = |digits: &u8| *digits < EXACT && value.fract() != 0.0;
+    let Some(digits) = digits.filter(rounds) else { return value };
     let before = value.abs().log10().floor() as i32 + 1;
-    let places = (i32::from(digits.clamp(1, 17)) - before).max(0);
+    let places = (i32::from(digits.max(1)) - before).max(0);
     let places = usize::try_from(places).unwrap_or(0);
     format!("{value:.places$}").parse().unwrap_or(value)
 }
@@ -84,6 +87,7 @@ mod tests {
         ] {
             assert_eq!(round(value, Some(4)), rounded);
             assert_eq!(round(value, None), value);
+            assert_eq!(round(value, Some(17)), value);
         }
         assert!(round(-0.0, Some(4)).is_sign_negative());
     }

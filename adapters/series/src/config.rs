@@ -1,5 +1,8 @@
 //! Limits, all of them explicit.
 
+use std::ops::Range;
+
+use oag_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// One value per this many milliseconds is kept.
@@ -27,7 +30,7 @@ pub struct SeriesConfig {
     /// Which value stands for a minute.
     pub downsample: Downsample,
     /// Significant decimal digits kept of a fraction when a day is sealed; digits before the point
-    /// all stay, so counters are exact. `None` keeps every bit. What is still buffered is exact.
+    /// all stay, so counters are exact. `None`, and 17 in a file, keep every bit. What is still buffered is exact.
     pub digits: Option<u8>,
     /// Most series of all tenants together.
     pub series_max: usize,
@@ -59,4 +62,19 @@ impl Default for SeriesConfig {
             ahead_max_ms: 300_000,
         }
     }
+}
+
+/// The minute a moment is in, since 1970.
+pub(crate) fn minute(at: Timestamp) -> u32 {
+    u32::try_from(at.as_millis().div_euclid(STEP_MS)).unwrap_or(0)
+}
+
+/// The minutes that begin within a range.
+pub(crate) fn minutes(from: Timestamp, to: Timestamp) -> Range<u32> {
+    let first = |at: Timestamp| {
+        let minute =
+            at.as_millis().div_euclid(STEP_MS) + i64::from(at.as_millis().rem_euclid(STEP_MS) != 0);
+        u32::try_from(minute.max(0)).unwrap_or(u32::MAX)
+    };
+    first(from)..first(to)
 }

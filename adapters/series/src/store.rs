@@ -14,7 +14,7 @@ use oag_runtime::Clock;
 use oag_types::{Sample, SeriesKey, Tenant, Timestamp};
 
 use crate::chunk::Point;
-use crate::config::{DAY, STEP_MS};
+use crate::config::{DAY, STEP_MS, minute, minutes};
 use crate::seal::{self, merge};
 use crate::tenant::{Found, TenantData};
 use crate::{SeriesConfig, SeriesError};
@@ -377,20 +377,6 @@ fn read(found: Found, key: &SeriesKey, minutes: &Range<u32>) -> (Vec<Point>, Vec
 
 fn is_gone(error: &SeriesError) -> bool {
     matches!(error, SeriesError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
-}
-
-fn minute(at: Timestamp) -> u32 {
-    u32::try_from(at.as_millis().div_euclid(STEP_MS)).unwrap_or(0)
-}
-
-/// The minutes that begin within a range.
-fn minutes(from: Timestamp, to: Timestamp) -> Range<u32> {
-    let first = |at: Timestamp| {
-        let minute =
-            at.as_millis().div_euclid(STEP_MS) + i64::from(at.as_millis().rem_euclid(STEP_MS) != 0);
-        u32::try_from(minute.max(0)).unwrap_or(u32::MAX)
-    };
-    first(from)..first(to)
 }
 
 fn lock(dir: &Path) -> Result<File, SeriesError> {
