@@ -58,10 +58,8 @@ impl Throttle {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let fingerprint = fingerprint(presented);
         if !state.good.contains_key(&fingerprint) && state.good.len() >= GOOD_MAX {
-            let oldest = state.good.iter().min_by_key(|(_, at)| **at).map(|(digest, _)| *digest);
-            if let Some(oldest) = oldest {
-                state.good.remove(&oldest);
-            }
+            let middle = middle(state.good.values().copied());
+            state.good.retain(|_, at| *at > middle);
         }
         state.good.insert(fingerprint, now);
     }
@@ -72,9 +70,9 @@ impl Throttle {
         let from = network(from);
         if !state.failures.contains_key(&from) && state.failures.len() >= ADDRESSES_MAX {
             state.failures.retain(|_, failures| now.saturating_sub(failures.since) < WINDOW);
-            let oldest = state.failures.iter().min_by_key(|(_, f)| f.since).map(|(ip, _)| *ip);
-            if let Some(oldest) = oldest.filter(|_| state.failures.len() >= ADDRESSES_MAX) {
-                state.failures.remove(&oldest);
+            if state.failures.len() >= ADDRESSES_MAX {
+                let middle = middle(state.failures.values().map(|failures| failures.since));
+                state.failures.retain(|_, failures| failures.since > middle);
             }
         }
         let failures = state.failures.entry(from).or_insert(Failures { since: now, count: 0 });
@@ -83,6 +81,15 @@ impl Throttle {
         }
         failures.count = failures.count.saturating_add(1);
     }
+}
+
+/// The moment that parts the older half from the newer one: dropping half at once keeps the work
+/// for each entry small.
+fn middle(moments: impl Iterator<Item = Duration>) -> Duration {
+    let mut moments: Vec<Duration> = moments.collect();
+    let at = moments.len() / 2;
+    moments.sort_unstable();
+    moments.get(at).copied().unwrap_or_default()
 }
 
 /// An IPv6 customer has a /64 and is counted as one.

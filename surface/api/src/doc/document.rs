@@ -1,6 +1,8 @@
 //! The OpenAPI document, written from the table of routes.
 
-use http::{Method, StatusCode};
+use std::collections::{BTreeMap, BTreeSet};
+
+use http::Method;
 use oag_types::Code;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::path::{
@@ -48,6 +50,9 @@ pub(super) fn render(operations: Vec<Operation>) -> String {
         .schema(ProblemDocument::name(), ProblemDocument::schema())
         .schema(WatchEvent::name(), WatchEvent::schema())
         .schema(Bookmark::name(), Bookmark::schema());
+    for (status, about) in problems() {
+        components = components.response(format!("Problem{status}"), problem(&about));
+    }
     let mut nested = Vec::new();
     ProblemDocument::schemas(&mut nested);
     let mut paths = PathsBuilder::new();
@@ -174,29 +179,33 @@ fn content_of(content: &Content) -> utoipa::openapi::Content {
 
 fn responses(operation: &Operation) -> ResponsesBuilder {
     let (status, contents) = &operation.answer;
-    let mut fine = ResponseBuilder::new().description(status.canonical_reason().unwrap_or("OK"));
-    for content in contents {
-        fine = fine.content(content.media, content_of(content));
+    let mut responses = ResponsesBuilder::new();
+    for status in [Some(*status), operation.also].into_iter().flatten() {
+        let reason = status.canonical_reason().unwrap_or("OK");
+        let mut fine = ResponseBuilder::new().description(reason);
+        for content in contents {
+            fine = fine.content(content.media, content_of(content));
+        }
+        if operation.watch {
+            let events = ContentBuilder::new()
+                .schema(Some(Ref::from_schema_name(WatchEvent::name())))
+                .build();
+            fine = fine.content("text/event-stream", events);
+        }
+        responses = responses.response(status.as_u16().to_string(), fine);
     }
-    if operation.watch {
-        let events =
-            ContentBuilder::new().schema(Some(Ref::from_schema_name(WatchEvent::name()))).build();
-        fine = fine.content("text/event-stream", events);
-    }
-    let mut responses = ResponsesBuilder::new().response(status.as_u16().to_string(), fine);
-    for (status, codes) in failures(operation) {
-        let list: Vec<String> = codes.iter().map(|c| format!("{c} {}", c.title)).collect();
-        responses = responses.response(status.as_u16().to_string(), problem(&list.join("; ")));
+    for status in failures(operation) {
+        let shared = Ref::new(format!("#/components/responses/Problem{status}"));
+        responses = responses.response(status.to_string(), shared);
     }
     responses
 }
 
-fn failures(operation: &Operation) -> Vec<(StatusCode, Vec<Code>)> {
-    let mut codes = vec![Code::INTERNAL, Code::OVERLOADED];
+/// The statuses an operation can fail with.
+fn failures(operation: &Operation) -> BTreeSet<u16> {
+    let mut codes = vec![Code::INTERNAL, Code::OVERLOADED, Code::STORE_UNAVAILABLE];
     if !operation.public {
-        let needed = [Code::UNAUTHENTICATED, Code::CREDENTIALS_EXPIRED, Code::FORBIDDEN];
-        codes.extend(needed);
-        codes.extend([Code::STORE_UNAVAILABLE, Code::INVALID_INPUT]);
+        codes.extend([Code::UNAUTHENTICATED, Code::FORBIDDEN, Code::INVALID_INPUT]);
     }
     if operation.path.contains('{') {
         codes.push(Code::NOT_FOUND);
@@ -204,28 +213,26 @@ fn failures(operation: &Operation) -> Vec<(StatusCode, Vec<Code>)> {
     if !operation.request.is_empty() {
         codes.push(Code::TOO_LARGE);
     }
-    if operation.query.iter().any(|parameter| parameter.name == "page_token") {
-        codes.push(Code::BAD_PAGE_TOKEN);
-    }
     if operation.watch {
         codes.push(Code::WATCH_GONE);
     }
     if operation.effect {
-        codes.extend([Code::CONFLICT, Code::IDEMPOTENCY_MISMATCH, Code::IDEMPOTENCY_BUSY]);
+        codes.push(Code::CONFLICT);
     }
     if operation.if_match {
         codes.extend([Code::CONFLICT, Code::REVISION_MISMATCH, Code::REVISION_REQUIRED]);
     }
-    let mut grouped = std::collections::BTreeMap::<u16, Vec<Code>>::new();
-    codes.sort_by_key(|code| code.number);
-    codes.dedup();
-    for code in codes {
-        grouped.entry(status_of(&code).as_u16()).or_default().push(code);
+    codes.iter().map(|code| status_of(code).as_u16()).collect()
+}
+
+/// One answer for each status that problems have, naming the codes behind it.
+fn problems() -> BTreeMap<u16, String> {
+    let mut found = BTreeMap::<u16, Vec<String>>::new();
+    for code in Code::ALL {
+        let line = format!("{code}: {}", code.title);
+        found.entry(status_of(code).as_u16()).or_default().push(line);
     }
-    grouped
-        .into_iter()
-        .filter_map(|(status, codes)| Some((StatusCode::from_u16(status).ok()?, codes)))
-        .collect()
+    found.into_iter().map(|(status, lines)| (status, lines.join("; "))).collect()
 }
 
 fn problem(about: &str) -> Response {

@@ -16,7 +16,7 @@ pub(crate) use operation::Operation;
 
 use crate::auth::authenticate;
 use crate::http::extract::Bulk;
-use crate::http::idempotency::{ShownOnce, once};
+use crate::http::idempotency::{ShownOnce, once, to_the_end};
 use crate::state::Api;
 
 /// Routes with their operations.
@@ -46,6 +46,8 @@ impl Routes {
         let mut route: MethodRouter<Api> = on(filter(&operation.method), handler);
         if operation.effect {
             route = route.layer(from_fn(once));
+        } else if matches!(operation.method, Method::PUT | Method::DELETE) {
+            route = route.layer(from_fn(to_the_end));
         }
         if !operation.public {
             route = route.layer(from_fn(authenticate));

@@ -44,6 +44,8 @@ pub(crate) struct Operation {
     pub(crate) query: Vec<Parameter>,
     pub(crate) request: Vec<Content>,
     pub(crate) answer: (StatusCode, Vec<Content>),
+    /// Another status with the same content.
+    pub(crate) also: Option<StatusCode>,
     pub(crate) schemas: Schemas,
 }
 
@@ -66,6 +68,7 @@ impl Operation {
             query: Vec::new(),
             request: Vec::new(),
             answer: (StatusCode::OK, Vec::new()),
+            also: None,
             schemas: Schemas::new(),
         }
     }
@@ -179,6 +182,11 @@ impl Operation {
     pub(crate) fn answers_media(mut self, media: &'static str) -> Self {
         self.answer.1.push(Content { media, schema: None });
         self
+    }
+
+    /// Some answers have this status instead.
+    pub(crate) fn also(self, status: StatusCode) -> Self {
+        Self { also: Some(status), ..self }
     }
 
     /// A page of these.

@@ -15,7 +15,6 @@ use crate::doc::{Operation, Routes};
 use crate::http::extract::{Params, Segment, with_etag};
 use crate::http::page::ListScope;
 use crate::http::problem::Answer;
-use crate::http::watch::WatchEvent;
 use crate::state::Api;
 use crate::wire::{FindingView, NotificationView, StoryDetail, StoryView};
 
@@ -54,8 +53,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
              or `from_revision`. An answer 410 means that the past asked for is no longer kept: \
              list again, then watch from the revision of the list.",
         )
-        .watched()
-        .answers::<WatchEvent>();
+        .watched();
     routes
         .tag("findings")
         .add(findings, list_findings)

@@ -40,7 +40,8 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .permission(permissions::PLAN_PROPOSE)
         .parameter("dry_run", Type::Boolean, "Only say what would be recorded.")
         .reads::<ProposalRequest>()
-        .answers_with::<PlanView>(StatusCode::CREATED);
+        .answers_with::<PlanView>(StatusCode::CREATED)
+        .also(StatusCode::OK);
     let read = Operation::get("/api/v1/plans/{id}", "getPlan", "One plan, with its exact bytes")
         .permission(permissions::PLAN_VIEW)
         .answers::<PlanView>();

@@ -56,7 +56,8 @@ pub(super) fn routes(routes: Routes) -> Routes {
         )
         .permission(permissions::SERVICE_CREATE)
         .reads::<rules::Service>()
-        .answers::<rules::Service>();
+        .answers::<rules::Service>()
+        .also(StatusCode::CREATED);
     let delete =
         Operation::delete("/api/v1/services/{name}", "deleteService", "Take a service out")
             .about("Its executor stops what runs. `If-Match` may be left out.")

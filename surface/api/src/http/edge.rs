@@ -7,8 +7,8 @@ use std::time::Duration;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, REFERRER_POLICY};
-use http::header::{X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY};
+use http::header::{REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use oag_types::Code;
 use tracing::Instrument;
@@ -77,6 +77,16 @@ fn check_head(api: &Api, request: &Request) -> Result<(), Failure> {
         let text = format!("the headers have {head} bytes; at most {}", api.config.head_bytes_max);
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return Err(Failure::new(Code::TOO_LARGE, text).with_status(status));
+    }
+    let bytes_max = api.config.bulk_bytes_max.max(api.config.body_bytes_max);
+    let stated = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if stated.and_then(|text| text.parse::<usize>().ok()).is_some_and(|size| size > bytes_max) {
+        let text = format!("the body is larger than {bytes_max} bytes; send it in several parts");
+        return Err(Failure::new(Code::TOO_LARGE, text));
+    }
+    if api.supervisor.shutdown().is_draining() && !request.method().is_safe() {
+        let text = "the server is shutting down and takes no new work";
+        return Err(Failure::new(Code::DRAINING, text));
     }
     match request.headers().get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
         None | Some(b"gzip" | b"identity") => Ok(()),

@@ -5,11 +5,15 @@
 //! after its process has died stays so until it is forgotten: what became of that request is not
 //! known, and nothing is repeated on a guess.
 
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
 use http::header::{CONTENT_TYPE, ETAG, LOCATION};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -19,7 +23,9 @@ use oag_types::{Code, Digest, Tenant, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::oneshot;
+use tracing::Instrument;
 
+use super::edge::panicked;
 use super::extract::{Bulk, read_body};
 use super::problem::{Answer, Failure, REQUEST_ID};
 use crate::auth::Session;
@@ -65,9 +71,42 @@ pub(crate) async fn once(
     next: Next,
 ) -> Response {
     if !request.headers().contains_key(KEY) {
-        return next.run(request).await;
+        return run_on(&api, next.run(request)).await;
     }
     guarded(api, session, request, next).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+/// Surrounds routes with effects that take no key.
+pub(crate) async fn to_the_end(
+    Extension(api): Extension<Api>,
+    request: Request,
+    next: Next,
+) -> Response {
+    run_on(&api, next.run(request)).await
+}
+
+/// Runs what takes effect in a task of its own, so that it ends whole even when the client goes
+/// away or the time is over.
+async fn run_on<F>(api: &Api, work: F) -> Response
+where
+    F: Future<Output = Response> + Send + 'static,
+{
+    let (sender, receiver) = oneshot::channel();
+    let request_id = REQUEST_ID.try_with(Clone::clone).unwrap_or_default();
+    let span = tracing::Span::current();
+    let task = REQUEST_ID.scope(request_id, async move {
+        let ended = AssertUnwindSafe(work).catch_unwind().await;
+        // The client may be gone.
+        let _ = sender.send(ended.unwrap_or_else(panicked));
+        Ok::<(), Infallible>(())
+    });
+    api.supervisor.spawn("request", TaskKind::Drains, OnError::Log, task.instrument(span));
+    let lost = |_| {
+        let text = "the request ended without an answer; look at what it was to change before \
+                    sending it again";
+        Failure::new(Code::INTERNAL, text).into_response()
+    };
+    receiver.await.unwrap_or_else(lost)
 }
 
 async fn guarded(api: Api, session: Session, request: Request, next: Next) -> Answer<Response> {
@@ -85,22 +124,13 @@ async fn guarded(api: Api, session: Session, request: Request, next: Next) -> An
     }
     let shown_once = parts.extensions.get::<ShownOnce>().map(|ShownOnce(member)| *member);
     let request = Request::from_parts(parts, Body::from(bytes));
-    let (sender, receiver) = oneshot::channel();
-    let request_id = REQUEST_ID.try_with(Clone::clone).unwrap_or_default();
-    let supervisor = api.supervisor.clone();
-    let task = REQUEST_ID.scope(request_id, async move {
-        let response = next.run(request).await;
-        let response = finish(&api, &session.tenant, &id, hash, response, shown_once).await;
-        // The client may be gone; the answer is kept for its next try.
-        let _ = sender.send(response);
-        Ok::<(), std::convert::Infallible>(())
-    });
-    supervisor.spawn("idempotent request", TaskKind::Drains, OnError::Log, task);
-    receiver.await.map_err(|_| {
-        let text = "the request ended without an answer; look at what it was to change before \
-                    sending it again";
-        Failure::new(Code::INTERNAL, text)
-    })
+    let worker = api.clone();
+    let work = async move {
+        let ended = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+        let response = ended.unwrap_or_else(panicked);
+        finish(&worker, &session.tenant, &id, hash, response, shown_once).await
+    };
+    Ok(run_on(&api, work).await)
 }
 
 /// Writes the key down as running, or answers from what is there.

@@ -3,9 +3,11 @@
 
 mod analysis;
 mod directory;
+mod found;
 mod guard;
 mod operations;
 mod plans;
+mod records;
 pub mod rules;
 pub mod schema;
 
@@ -26,9 +28,12 @@ pub use operations::{
     SeriesScoreView, SeriesWindow, SignalError, SignalRequest, SignalsTaken,
 };
 pub use plans::{
-    ActionRequest, CancelRequest, DigestRequest, FindingView, KindView, LedgerHeadView,
-    LedgerRowView, LogsView, NotificationView, PlanView, ProposalRequest, ReasonRequest,
-    ResolveRequest, SeenView, StepTime, StepView, StoryDetail, StoryView,
+    ActionRequest, CancelRequest, DigestRequest, PlanView, ProposalRequest, ReasonRequest,
+    ResolveRequest, StepTime, StepView,
+};
+pub use records::{
+    FindingView, KindView, LedgerHeadView, LedgerRowView, LogsView, NotificationView, SeenView,
+    StoryDetail, StoryView,
 };
 
 use serde::{Deserialize, Serialize};

@@ -167,6 +167,9 @@ documents! {
         /// A quantity changed by at least this share of its value.
         #[serde(default)]
         pub change_ratio: Option<f64>,
+        /// Changes of the same quantity within this time count as one, in milliseconds.
+        #[serde(default)]
+        pub change_window_ms: Option<i64>,
         /// Action kinds, by glob.
         #[serde(default)]
         pub kinds: Vec<String>,

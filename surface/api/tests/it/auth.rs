@@ -89,11 +89,25 @@ async fn an_auditor_reads_everything_and_changes_nothing() {
     let world = World::new().await;
     let key = world.auditor().await;
     let views = [
-        "/api/v1/services", "/api/v1/plans", "/api/v1/findings", "/api/v1/stories",
-        "/api/v1/policies", "/api/v1/limits", "/api/v1/freezes", "/api/v1/approval-rules",
-        "/api/v1/kill-switch", "/api/v1/autonomy", "/api/v1/principals", "/api/v1/keys",
-        "/api/v1/notifications", "/api/v1/ledger", "/api/v1/ledger/rows", "/api/v1/breakers",
-        "/api/v1/series", "/api/v1/services/order-service/logs", "/api/v1/kinds",
+        "/api/v1/services",
+        "/api/v1/plans",
+        "/api/v1/findings",
+        "/api/v1/stories",
+        "/api/v1/policies",
+        "/api/v1/limits",
+        "/api/v1/freezes",
+        "/api/v1/approval-rules",
+        "/api/v1/kill-switch",
+        "/api/v1/autonomy",
+        "/api/v1/principals",
+        "/api/v1/keys",
+        "/api/v1/notifications",
+        "/api/v1/ledger",
+        "/api/v1/ledger/rows",
+        "/api/v1/breakers",
+        "/api/v1/series",
+        "/api/v1/services/order-service/logs",
+        "/api/v1/kinds",
     ];
     for path in views {
         let reply = world.get(path).key(&key).send().await;

@@ -44,9 +44,9 @@ async fn at_once_only_one_takes_effect() {
         world.post("/api/v1/plans").json(&scale(4)).header("idempotency-key", "race").admin()
     });
     let replies = join_all(calls).await;
-    let fresh = replies.iter().filter(|reply| {
-        reply.status == 201 && reply.header("idempotency-replayed").is_empty()
-    });
+    let fresh = replies
+        .iter()
+        .filter(|reply| reply.status == 201 && reply.header("idempotency-replayed").is_empty());
     assert_eq!(fresh.count(), 1);
     for reply in &replies {
         assert!(matches!(reply.status.as_u16(), 201 | 409), "{}", reply.text());

@@ -72,8 +72,13 @@ async fn filters_are_checked_and_applied() {
     assert_eq!(count("service=order-service").await, 1);
     assert_eq!(count("service=pay-service").await, 0);
     let bad = [
-        "phase=flying", "service=Not+a+name", "page_size=0", "page_size=x", "pagesize=3",
-        "from_revision=3", "watch=perhaps",
+        "phase=flying",
+        "service=Not+a+name",
+        "page_size=0",
+        "page_size=x",
+        "pagesize=3",
+        "from_revision=3",
+        "watch=perhaps",
     ];
     for query in bad {
         world.get(&format!("/api/v1/plans?{query}")).admin().await.problem(400, "OAG-1001");

@@ -23,8 +23,7 @@ async fn requests_are_answered_and_the_drain_ends_it() {
     let address = listener.local_addr().unwrap();
     let shutdown = world.supervisor.shutdown().clone();
     let router = world.router.clone();
-    let serving =
-        async move { serve(listener, router, &ApiConfig::default(), shutdown).await };
+    let serving = async move { serve(listener, router, &ApiConfig::default(), shutdown).await };
     world.supervisor.spawn("api", TaskKind::Drains, OnError::Log, serving);
 
     let mut stream = TcpStream::connect(address).await.unwrap();

@@ -69,8 +69,7 @@ async fn each_refusal_is_told_with_its_place() {
 #[tokio::test]
 async fn a_past_is_imported() {
     let world = World::new().await;
-    let samples: Vec<_> =
-        (1..=50).map(|n| json!({"at": START - n * 1_000, "value": n})).collect();
+    let samples: Vec<_> = (1..=50).map(|n| json!({"at": START - n * 1_000, "value": n})).collect();
     let labels = json!({"service": "order-service"});
     let body = json!({"name": "request_rate", "labels": labels, "samples": samples});
     let done = world.post("/api/v1/signals/backfill").json(&body).admin().await.expect(200);

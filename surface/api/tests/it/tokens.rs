@@ -93,9 +93,8 @@ async fn every_trick_is_refused_in_the_same_words() {
     let other = Issuer::new();
     let world = world(&issuer).await;
     let good = claims(&world);
-    let change = |name: &str, value: Value| {
-        issuer.token(Some("k1"), &changed(good.clone(), name, value))
-    };
+    let change =
+        |name: &str, value: Value| issuer.token(Some("k1"), &changed(good.clone(), name, value));
     let none = json!({"alg": "none", "typ": "JWT", "kid": "k1"});
     let mut hs256 = Header::new(Algorithm::HS256);
     hs256.kid = Some("k1".into());
@@ -105,8 +104,7 @@ async fn every_trick_is_refused_in_the_same_words() {
     let (head, signature) = valid.rsplit_once('.').unwrap();
     let (header, _) = head.split_once('.').unwrap();
     let payload = changed(good.clone(), "sub", json!("usr_00000000000000000000000000000001"));
-    let swapped =
-        format!("{header}.{}.{signature}", URL_SAFE_NO_PAD.encode(payload.to_string()));
+    let swapped = format!("{header}.{}.{signature}", URL_SAFE_NO_PAD.encode(payload.to_string()));
     let tricks = [
         ("no algorithm", unsigned(&none, &good, "")),
         ("no algorithm, a signature", unsigned(&none, &good, signature)),

@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 use crate::world::{World, scale, service};
 
 /// Reads events until `count` of them are not bookmarks.
-async fn read(response: axum::response::Response, count: usize) -> (Vec<WatchEvent>, Vec<Bookmark>) {
+async fn read(
+    response: axum::response::Response,
+    count: usize,
+) -> (Vec<WatchEvent>, Vec<Bookmark>) {
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     let (mut events, mut bookmarks, mut text) = (Vec::new(), Vec::new(), String::new());
@@ -82,10 +85,7 @@ async fn deletions_and_everything_else_are_seen_by_those_who_may() {
     let all = format!("/api/v1/events?from_revision={from}");
     let (events, _) = read(world.get(&all).key(&world.admin).response().await, 3).await;
     let seen: Vec<(&str, bool)> = events.iter().map(|e| (e.id.as_str(), e.deleted)).collect();
-    assert_eq!(
-        seen,
-        [("order-service", false), ("pay-service", false), ("order-service", true)]
-    );
+    assert_eq!(seen, [("order-service", false), ("pay-service", false), ("order-service", true)]);
     // The operator is shown nothing of another group.
     world.put(path).json(&service("order-service", "orders")).admin().await.expect(201);
     let (events, _) = read(world.get(&all).key(&operator).response().await, 1).await;
@@ -137,4 +137,6 @@ async fn watches_are_bounded_and_end() {
     assert_eq!(events, []);
     let ready: Value = world.get("/health/ready").send().await.expect(503);
     assert_eq!(ready["failing"], json!(["server"]));
+    world.post("/api/v1/plans").json(&scale(3)).admin().await.problem(503, "OAG-1803");
+    world.get("/api/v1/plans").admin().await.expect(200);
 }

@@ -139,7 +139,6 @@ pub(crate) struct World {
     pub(crate) tenant: Tenant,
     pub(crate) admin: String,
     pub(crate) admin_id: PrincipalId,
-    pub(crate) metrics: Metrics,
     _directory: tempfile::TempDir,
 }
 
@@ -275,18 +274,13 @@ impl World {
         let admin = pilot.bootstrap(&tenant).await.unwrap().unwrap().expose().to_owned();
         let admin_id = pilot.authenticate(&tenant, &admin).await.unwrap().principal.id;
         let supervisor = Supervisor::new(ShutdownHandle::new());
-        let metrics = Metrics::new();
-        let figures = || ProcessStats {
-            resident_bytes: 1024,
-            cpu_seconds: 1.5,
-            open_fds: 9,
-            threads: 4,
-        };
+        let figures =
+            || ProcessStats { resident_bytes: 1024, cpu_seconds: 1.5, open_fds: 9, threads: 4 };
         let router = router(ApiParts {
             pilot: Arc::clone(&pilot),
             hub: Arc::new(SignalHub::new(HubConfig::default(), Arc::clone(&shared), None)),
             ops: None,
-            metrics: metrics.clone(),
+            metrics: Metrics::new(),
             clock: shared,
             ids: Arc::new(RandomIds),
             supervisor: supervisor.clone(),
@@ -303,7 +297,6 @@ impl World {
             tenant,
             admin,
             admin_id,
-            metrics,
             _directory: directory,
         };
         for (name, group) in [("order-service", "orders"), ("pay-service", "payments")] {
@@ -336,7 +329,12 @@ impl World {
     }
 
     /// A person with a role and a key of their own.
-    pub(crate) async fn person(&self, name: &str, role: &str, scope: Scope) -> (PrincipalId, String) {
+    pub(crate) async fn person(
+        &self,
+        name: &str,
+        role: &str,
+        scope: Scope,
+    ) -> (PrincipalId, String) {
         self.principal(PrincipalKind::Person, name, role, scope, &[]).await
     }
 
