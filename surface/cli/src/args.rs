@@ -1,9 +1,13 @@
 //! Arguments that several commands share.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use oag_types::Tenant;
+
+use crate::Terminal;
+use crate::exit::{Exit, Trouble};
 
 /// How to reach the server.
 #[derive(Debug, Clone, Args)]
@@ -32,6 +36,15 @@ pub(crate) struct Connection {
         help_heading = "Connection"
     )]
     pub(crate) data: PathBuf,
+    /// Certificates to trust instead of those of this machine, as PEM.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "OPENAUTOGLM_CA",
+        hide_env_values = true,
+        help_heading = "Connection"
+    )]
+    pub(crate) ca: Option<PathBuf>,
 }
 
 /// A text that is not shown.
@@ -82,6 +95,66 @@ pub(crate) struct Output {
     /// Form of the answer.
     #[arg(short = 'o', long = "output", value_enum, default_value_t, value_name = "FORM")]
     pub(crate) format: Format,
+}
+
+impl Output {
+    /// Whether the answer is JSON or YAML.
+    pub(crate) const fn is_for_programs(self) -> bool {
+        matches!(self.format, Format::Json | Format::Yaml)
+    }
+}
+
+/// Agreement to what cannot be taken back.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Confirm {
+    /// Do it without asking; needed where nobody can be asked.
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+impl Confirm {
+    /// Asks, unless agreement was given.
+    pub(crate) async fn ask(self, terminal: &Terminal, question: &str) -> anyhow::Result<()> {
+        if self.yes {
+            return Ok(());
+        }
+        if !terminal.asks() {
+            let text = "this needs your agreement, and there is no terminal to ask on";
+            return Err(Trouble::usage(text).hint("say --yes if you mean it").into());
+        }
+        if terminal.confirm(question).await? {
+            return Ok(());
+        }
+        Err(Trouble::new(Exit::Failed, "not done: you did not agree").into())
+    }
+}
+
+/// Waiting for the end of what was begun.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Wait {
+    /// Wait until the plan came to its end.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// How long to wait at most, such as 90s or 5m.
+    #[arg(long, default_value = "60s", value_parser = duration, value_name = "TIME")]
+    pub(crate) timeout: Duration,
+}
+
+/// Reads `90s`, `5m`, `2h`, `90d` or plain seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "write it as 30s, 5m, 2h or 90d".to_owned();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let seconds = match text.get(digits.len()..).unwrap_or_default() {
+        "s" | "" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err(wrong()),
+    };
+    // A hundred years are forever.
+    let total = number.checked_mul(seconds).filter(|total| *total <= 3_153_600_000);
+    total.map(Duration::from_secs).ok_or_else(wrong)
 }
 
 /// What `ledger verify` is asked.

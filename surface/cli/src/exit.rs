@@ -46,12 +46,12 @@ impl Exit {
     #[must_use]
     pub const fn of(kind: ErrorKind) -> Self {
         match kind {
-            ErrorKind::Invalid => Self::Usage,
+            ErrorKind::Invalid | ErrorKind::Unauthenticated => Self::Usage,
             ErrorKind::NotFound | ErrorKind::Gone => Self::NotFound,
             ErrorKind::NeedsApproval => Self::NeedsApproval,
             ErrorKind::Conflict | ErrorKind::Stale => Self::Conflict,
             ErrorKind::Exhausted | ErrorKind::Unavailable => Self::Unavailable,
-            ErrorKind::Unauthenticated | ErrorKind::Denied | ErrorKind::Internal => Self::Failed,
+            ErrorKind::Denied | ErrorKind::Internal => Self::Failed,
         }
     }
 }

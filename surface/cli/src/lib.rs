@@ -4,17 +4,51 @@
 //! the store (what needs the data directory itself is asked of [`Local`]), deciding anything, and
 //! writing anywhere but through [`Terminal`].
 
+mod api;
 mod args;
 mod commands;
+mod connect;
 mod exit;
+mod resource;
+mod show;
+mod sse;
+mod table;
 mod terminal;
+mod value;
 
 use std::process::ExitCode;
 
 pub use args::VerifyArgs;
-pub use commands::Command;
 pub use exit::{Exit, Trouble};
 pub use terminal::Terminal;
+
+/// A command of the client. Flattened into the top level of the binary.
+#[derive(Debug)]
+pub struct Command(commands::Verb);
+
+impl clap::Subcommand for Command {
+    fn augment_subcommands(command: clap::Command) -> clap::Command {
+        commands::Verb::augment_subcommands(command)
+    }
+
+    fn augment_subcommands_for_update(command: clap::Command) -> clap::Command {
+        commands::Verb::augment_subcommands_for_update(command)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        commands::Verb::has_subcommand(name)
+    }
+}
+
+impl clap::FromArgMatches for Command {
+    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
+        commands::Verb::from_arg_matches(matches).map(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
+        self.0.update_from_arg_matches(matches)
+    }
+}
 
 /// What needs the data directory itself, not the API.
 pub trait Local {
@@ -38,7 +72,7 @@ pub fn run_on(
     build: fn() -> clap::Command,
     terminal: &Terminal,
 ) -> ExitCode {
-    commands::run(command, local, build, terminal)
+    commands::run(command.0, local, build, terminal)
         .unwrap_or_else(|error| terminal.report(&error).into())
 }
 

@@ -1,5 +1,6 @@
 //! The only place that writes: data to standard output, everything else to standard error.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::sync::Arc;
@@ -87,6 +88,7 @@ impl Terminal {
 
     /// Writes data, with a line feed at its end.
     pub(crate) fn data(&self, text: &str) -> anyhow::Result<()> {
+        let text = visible(text);
         let mut out = self.out.borrow_mut();
         out.write_all(text.as_bytes())?;
         if !text.ends_with('\n') {
@@ -98,12 +100,12 @@ impl Terminal {
 
     /// Writes a remark.
     pub(crate) fn say(&self, text: &str) {
-        self.write_err(&format!("{text}\n"));
+        self.write_err(&format!("{}\n", visible(text)));
     }
 
     /// Writes what to do next.
     pub(crate) fn hint(&self, text: &str) {
-        self.write_err(&format!("{} {text}\n", self.paint(BOLD_CYAN, "hint:")));
+        self.write_err(&format!("{} {}\n", self.paint(BOLD_CYAN, "hint:"), visible(text)));
     }
 
     /// Shows an error; the answer is how the process ends.
@@ -118,12 +120,12 @@ impl Terminal {
         let Account { exit, texts, lines, hint } = Account::of(error);
         let mut texts = texts.into_iter();
         let first = texts.next().unwrap_or_default();
-        self.write_err(&format!("{} {first}\n", self.paint(BOLD_RED, "error:")));
+        self.write_err(&format!("{} {}\n", self.paint(BOLD_RED, "error:"), visible(&first)));
         for cause in texts {
-            self.write_err(&format!("  because: {cause}\n"));
+            self.write_err(&format!("  because: {}\n", visible(&cause)));
         }
         for line in lines {
-            self.write_err(&format!("  {line}\n"));
+            self.write_err(&format!("  {}\n", visible(&line)));
         }
         if let Some(hint) = hint {
             self.hint(&hint);
@@ -177,4 +179,14 @@ impl Terminal {
         // When standard error is closed there is nowhere left to say so.
         let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
     }
+}
+
+/// Other people's texts, such as log lines, must not steer the terminal.
+fn visible(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |c: char| if steers(c) { c.escape_debug().collect() } else { c.to_string() };
+    Cow::Owned(text.chars().map(shown).collect())
 }
