@@ -10,6 +10,7 @@ use oag_ops::{HubConfig, OpsConfig};
 use oag_pilot::PilotConfig;
 use oag_runtime::{Layers, TelemetryConfig};
 use oag_series::SeriesConfig;
+use oag_sources::PrometheusConfig;
 use oag_types::Tenant;
 use serde::{Deserialize, Serialize};
 use toml::Value;
@@ -45,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) local: LocalConfig,
     /// How often the host and the process are looked at, in milliseconds; 0: never.
     pub(crate) host_interval_ms: i64,
+    /// Prometheus text endpoints to scrape.
+    pub(crate) scrape: Vec<PrometheusConfig>,
     /// Signed checkpoints of the ledger.
     pub(crate) checkpoints: CheckpointConfig,
     /// How long a drain may take, in milliseconds.
@@ -83,6 +86,7 @@ impl Default for Config {
             series: SeriesConfig::default(),
             local: LocalConfig::default(),
             host_interval_ms: 15_000,
+            scrape: Vec::new(),
             checkpoints: CheckpointConfig::default(),
             drain_ms: 20_000,
         }

@@ -9,6 +9,7 @@ use oag_ops::{LongTerm, Ops, OpsParts, SignalHub, Source};
 use oag_pilot::{CrashPoints, Executor, NoCrashPoints, Pilot, PilotParts};
 use oag_runtime::{Clock, IdSource, Metrics, RandomIds, Supervisor, SystemClock};
 use oag_series::SeriesStore;
+use oag_sources::{HostConfig, HostSource, ProcessSource, PrometheusSource, process_stats};
 use oag_store::{PostgresConfig, PostgresStore, SqliteConfig, SqliteStore};
 use oag_store_port::Store;
 
@@ -66,7 +67,7 @@ pub(crate) async fn build(
         ids: Arc::clone(&ids),
         config: config.ops.clone(),
     }));
-    let sources = sources(config, data, &local, &clock)?;
+    let sources = sources(config, data, &local)?;
     let api = ApiParts {
         pilot: Arc::clone(&pilot),
         ops: Some(Arc::clone(&ops)),
@@ -76,7 +77,7 @@ pub(crate) async fn build(
         ids,
         supervisor: supervisor.clone(),
         probes: Vec::<Arc<dyn Probe>>::new(),
-        process: None,
+        process: Some(Arc::new(|| process_stats().unwrap_or_default())),
         config: config.api.clone(),
     };
     Ok(Parts { pilot, ops, sources, series, local, api })
@@ -99,9 +100,21 @@ fn sources(
     config: &Config,
     data: &DataDir,
     local: &Arc<LocalExecutor>,
-    clock: &Arc<dyn Clock>,
 ) -> Result<Vec<Arc<dyn Source>>> {
-    let mut sources: Vec<Arc<dyn Source>> =
-        vec![Arc::new(LocalSource::new(Arc::clone(local), 250).for_tenant(config.tenant.clone()))];
+    let replicas = LocalSource::new(Arc::clone(local), 250).for_tenant(config.tenant.clone());
+    let mut sources: Vec<Arc<dyn Source>> = vec![Arc::new(replicas)];
+    if config.host_interval_ms > 0 {
+        let host = HostConfig {
+            interval_ms: config.host_interval_ms,
+            data_dir: data.root().to_owned(),
+            ..HostConfig::default()
+        };
+        sources.push(Arc::new(HostSource::new(host)));
+        sources.push(Arc::new(ProcessSource::new(config.host_interval_ms)));
+    }
+    for scrape in &config.scrape {
+        let source = PrometheusSource::new(scrape.clone());
+        sources.push(Arc::new(source.context("a scrape of the configuration is not valid")?));
+    }
     Ok(sources)
 }

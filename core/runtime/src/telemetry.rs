@@ -1,5 +1,7 @@
 //! Logs to standard error, as text or JSON, and traces over OTLP when configured.
 
+use std::io::IsTerminal;
+
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -83,7 +85,9 @@ pub fn init_telemetry(config: &TelemetryConfig) -> Result<TelemetryGuard, Teleme
         .map_err(|_| TelemetryError::Filter(config.filter.clone()))?;
     let lines = match config.format {
         LogFormat::Text => {
-            tracing_subscriber::fmt::layer().with_writer(std::io::stderr).compact().boxed()
+            let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+            layer.with_ansi(colours).compact().boxed()
         }
         LogFormat::Json => tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
