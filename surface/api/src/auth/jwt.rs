@@ -156,3 +156,55 @@ fn is_usable(key: &Jwk) -> bool {
     let algorithm = key.common.key_algorithm.as_ref().is_none_or(|alg| *alg == KeyAlgorithm::EdDSA);
     ed25519 && for_signing && algorithm
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use jsonwebtoken::{EncodingKey, Header, encode};
+    use serde_json::json;
+
+    use super::*;
+
+    fn config(file: &std::path::Path) -> JwtConfig {
+        serde_json::from_value(json!({"issuers": [{
+            "issuer": "i", "audience": "a", "jwks_file": file,
+            "subjects": {"li@example.com": "usr_00000000000000000000000000000007"},
+        }]}))
+        .unwrap()
+    }
+
+    #[test]
+    fn keys_come_from_a_file_and_subjects_by_name() {
+        let pair = Ed25519KeyPair::generate().unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let x = URL_SAFE_NO_PAD.encode(pair.public_key());
+        let key = json!({"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": x});
+        let set = json!({"keys": [key, {"kty": "RSA", "kid": "r", "n": "AQ", "e": "AQAB"}]});
+        std::fs::write(file.path(), set.to_string()).unwrap();
+        let tokens = Tokens::load(&config(file.path())).unwrap();
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.kid = Some("k".into());
+        let claims = json!({"iss": "i", "aud": "a", "sub": "li@example.com", "exp": 1_000});
+        let pkcs8 = pair.to_pkcs8v1().unwrap();
+        let signing = EncodingKey::from_ed_der(pkcs8.as_ref());
+        let token = encode(&header, &claims, &signing).unwrap();
+        let now = Timestamp::from_millis(900_000);
+        let subject = tokens.check(&token, now).unwrap();
+        assert_eq!(subject.principal.to_string(), "usr_00000000000000000000000000000007");
+        header.crit = Some(vec!["exp".into()]);
+        let token = encode(&header, &claims, &signing).unwrap();
+        assert_eq!(tokens.check(&token, now), Err(TokenError::Invalid));
+    }
+
+    #[test]
+    fn sets_without_a_usable_key_are_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for text in ["", "{}", r#"{"keys": []}"#, r#"{"keys": [{"kty": "oct", "k": "AA"}]}"#] {
+            std::fs::write(file.path(), text).unwrap();
+            assert!(Tokens::load(&config(file.path())).is_err(), "{text}");
+        }
+        assert!(Tokens::load(&config(std::path::Path::new("/nowhere"))).is_err());
+    }
+}

@@ -119,13 +119,17 @@ async fn guarded(api: Api, session: Session, request: Request, next: Next) -> An
     let bytes = read_body(body, limit).await?;
     let id = Digest::of(format!("{}\n{key}", session.caller.principal.id).as_bytes()).to_string();
     let hash = hash_of(&parts, &bytes);
-    if let Some(replay) = begin(&api, &session.tenant, &id, hash).await? {
-        return Ok(replay);
-    }
     let shown_once = parts.extensions.get::<ShownOnce>().map(|ShownOnce(member)| *member);
     let request = Request::from_parts(parts, Body::from(bytes));
     let worker = api.clone();
+    // Writing the key down belongs to the work: a client that goes away in between must not leave
+    // a key that seems to be running for ever.
     let work = async move {
+        match begin(&worker, &session.tenant, &id, hash).await {
+            Ok(None) => {}
+            Ok(Some(replay)) => return replay,
+            Err(failure) => return failure.into_response(),
+        }
         let ended = AssertUnwindSafe(next.run(request)).catch_unwind().await;
         let response = ended.unwrap_or_else(panicked);
         finish(&worker, &session.tenant, &id, hash, response, shown_once).await
