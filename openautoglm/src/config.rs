@@ -11,6 +11,7 @@ use oag_pilot::PilotConfig;
 use oag_runtime::{Layers, TelemetryConfig};
 use oag_series::SeriesConfig;
 use oag_sources::PrometheusConfig;
+use oag_store::{PostgresConfig, SqliteConfig};
 use oag_types::Tenant;
 use serde::{Deserialize, Serialize};
 use toml::Value;
@@ -60,6 +61,10 @@ pub(crate) struct Config {
 pub(crate) struct StoreConfig {
     /// `postgres://…`; none: SQLite in the data directory.
     pub(crate) url: Option<String>,
+    /// Settings of SQLite.
+    pub(crate) sqlite: SqliteConfig,
+    /// Settings of PostgreSQL.
+    pub(crate) postgres: PostgresConfig,
 }
 
 /// Where signed checkpoints are exported to.
@@ -120,6 +125,7 @@ impl Config {
         }
         let mut config: Self = layers.read()?;
         config.local.data_dir = data.root().to_owned();
+        config.api.tenant = config.tenant.clone();
         Ok(config)
     }
 

@@ -7,6 +7,7 @@ mod backup;
 mod config;
 mod data;
 mod eval;
+mod figures;
 mod ledger;
 mod options;
 mod parts;

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// The autopilot for teams that run online shops and the services under them.
 #[derive(Debug, Parser)]
-#[command(name = "openautoglm", version, about, max_term_width = 100)]
+#[command(name = "openautoglm", version, max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 done, 1 failed or the answer is no, 2 wrong usage or \
     configuration, 3 not found, 4 approval needed, 5 conflict, 6 not available, 130 interrupted.")]
 pub(crate) struct Options {

@@ -3,24 +3,26 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use oag_api::{ApiParts, Probe};
+use oag_api::ApiParts;
 use oag_local::{LocalExecutor, LocalSource};
 use oag_ops::{LongTerm, Ops, OpsParts, SignalHub, Source};
 use oag_pilot::{CrashPoints, Executor, NoCrashPoints, Pilot, PilotParts};
 use oag_runtime::{Clock, IdSource, Metrics, RandomIds, Supervisor, SystemClock};
 use oag_series::SeriesStore;
 use oag_sources::{HostConfig, HostSource, ProcessSource, PrometheusSource, process_stats};
-use oag_store::{PostgresConfig, PostgresStore, SqliteConfig, SqliteStore};
+use oag_store::{PostgresStore, SqliteStore, Upkeep};
 use oag_store_port::Store;
 
 use crate::config::Config;
 use crate::data::DataDir;
+use crate::figures::{self, LoopProbe};
 use crate::wiring::{CheckpointFiles, HubMeter, LoopDesk, Months, StandAt};
 
 /// Everything a running process holds.
 pub(crate) struct Parts {
     pub(crate) pilot: Arc<Pilot>,
     pub(crate) ops: Arc<Ops>,
+    pub(crate) store: Arc<dyn Upkeep>,
     pub(crate) sources: Vec<Arc<dyn Source>>,
     pub(crate) series: Arc<SeriesStore>,
     pub(crate) local: Arc<LocalExecutor>,
@@ -49,7 +51,7 @@ pub(crate) async fn build(
         None => Arc::new(NoCrashPoints),
     };
     let pilot = Pilot::new(PilotParts {
-        store,
+        store: Arc::clone(&store) as Arc<dyn Store>,
         clock: Arc::clone(&clock),
         ids: Arc::clone(&ids),
         executors: vec![Arc::clone(&local) as Arc<dyn Executor>],
@@ -68,29 +70,32 @@ pub(crate) async fn build(
         config: config.ops.clone(),
     }));
     let sources = sources(config, data, &local)?;
+    let metrics = Metrics::new();
+    figures::register(&metrics, &hub, &ops, &store, &series);
+    let probe = LoopProbe::new(Arc::clone(&ops), Arc::clone(&clock));
     let api = ApiParts {
         pilot: Arc::clone(&pilot),
         ops: Some(Arc::clone(&ops)),
         hub,
-        metrics: Metrics::new(),
+        metrics,
         clock,
         ids,
         supervisor: supervisor.clone(),
-        probes: Vec::<Arc<dyn Probe>>::new(),
+        probes: vec![Arc::new(probe)],
         process: Some(Arc::new(|| process_stats().unwrap_or_default())),
         config: config.api.clone(),
     };
-    Ok(Parts { pilot, ops, sources, series, local, api })
+    Ok(Parts { pilot, ops, store, sources, series, local, api })
 }
 
-async fn open_store(config: &Config, data: &DataDir) -> Result<Arc<dyn Store>> {
+async fn open_store(config: &Config, data: &DataDir) -> Result<Arc<dyn Upkeep>> {
     match &config.store.url {
         Some(url) => {
-            let store = PostgresStore::connect(url, PostgresConfig::default()).await;
+            let store = PostgresStore::connect(url, config.store.postgres.clone()).await;
             Ok(Arc::new(store.context("the store in PostgreSQL cannot be opened")?))
         }
         None => {
-            let store = SqliteStore::open(data.truth(), SqliteConfig::default());
+            let store = SqliteStore::open(data.truth(), config.store.sqlite.clone());
             Ok(Arc::new(store.context("the store in the data directory cannot be opened")?))
         }
     }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use oag_local::sample::{SampleConfig, serve};
 use oag_pilot::{Caller, NewKey, Pilot};
-use oag_runtime::{OnError, Shutdown, ShutdownHandle, Supervisor, TaskKind, init_telemetry};
+use oag_runtime::{
+    Clock, OnError, Shutdown, ShutdownHandle, Supervisor, SystemClock, TaskKind, init_telemetry,
+};
 use oag_types::{PrincipalKind, Problem, Role, Tenant};
 use tokio::net::TcpListener;
 
@@ -134,6 +136,7 @@ async fn start(
     supervisor: &Supervisor,
 ) -> Result<()> {
     let tenant = config.tenant.clone();
+    hold_restored(&parts, &tenant).await?;
     let services = parts.pilot.adopt_all(&tenant).await?;
     tracing::info!(services, "catalogue adopted");
     let work = Arc::clone(&parts.pilot).work(tenant.clone(), supervisor.clone());
@@ -151,6 +154,17 @@ async fn start(
         let _local = parts.local;
         oag_api::serve(listener, router, &settings, shutdown).await
     });
+    Ok(())
+}
+
+/// Plans that were not over when a backup was made are not executed again: people are told, and
+/// decide.
+async fn hold_restored(parts: &Parts, tenant: &Tenant) -> Result<()> {
+    let now = SystemClock::new().now();
+    for held in parts.store.held_tasks(tenant).await? {
+        parts.pilot.hold_restored(tenant, &held.id).await?;
+        parts.store.drop_held(tenant, &held.id, now).await?;
+    }
     Ok(())
 }
 

@@ -15,7 +15,7 @@ mod telemetry;
 pub use clock::{Clock, FakeClock, SystemClock};
 pub use config::{ConfigError, Layers};
 pub use ids::{IdSource, RandomIds, SeededIds};
-pub use metrics::{Metrics, ProcessStats};
+pub use metrics::{Figure, Metrics, ProcessStats};
 pub use shutdown::{Shutdown, ShutdownHandle};
 pub use supervisor::{OnError, Supervisor, TaskKind};
 pub use telemetry::{LogFormat, TelemetryConfig, TelemetryError, TelemetryGuard, init_telemetry};

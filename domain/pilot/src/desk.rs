@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::docs::{self, PLANS, to_json};
 use crate::planning::guard_steps;
+use crate::run::plan_of;
 use crate::{Caller, Note, Phase, Pilot, PlanRecord, StepPhase, Versioned};
 
 /// The queue of plans to carry out.
@@ -141,6 +142,37 @@ impl Pilot {
             Resolution::NotDone => "looked at by a person: it was not done",
         };
         self.move_to(tenant, found, phase, Some(caller), text).await
+    }
+
+    /// Ends a plan whose task was held by a restore: one that had not begun is called off, one that
+    /// had begun may have acted since, so a person must look.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn hold_restored(&self, tenant: &Tenant, task: &str) -> Result<(), Problem> {
+        let Some(id) = plan_of(task) else { return Ok(()) };
+        let Some(mut found) = self.find_plan(tenant, id).await.ok() else { return Ok(()) };
+        let now = self.now();
+        let (phase, text) = match found.value.phase {
+            Phase::Queued => (
+                Phase::Cancelled,
+                "restored from a backup: it was not carried out; propose it again",
+            ),
+            Phase::Running => {
+                for step in found.value.steps.iter_mut().filter(|s| !s.phase.is_over()) {
+                    step.phase = StepPhase::Unknown;
+                    step.times.push((StepPhase::Unknown, now));
+                }
+                let text = "restored from a backup made while it ran: what it did since is not \
+                            known; please look, then say so with 'resolve'";
+                (Phase::OutcomeUnknown, text)
+            }
+            _ => return Ok(()),
+        };
+        let notice = format!("{}: {text}", found.value.sealed.plan().summary);
+        self.move_to(tenant, found, phase, None, text).await?;
+        let batch = self.notice(self.batch(), "critical", notice, Some(id))?;
+        self.save(tenant, batch).await.map(|_| ())
     }
 
     /// Says whether a proposal that was not carried out proved right; the loop calls it when the

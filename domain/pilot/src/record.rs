@@ -93,6 +93,14 @@ pub enum StepPhase {
     Skipped,
 }
 
+impl StepPhase {
+    /// Whether nothing more happens to it by itself.
+    #[must_use]
+    pub const fn is_over(self) -> bool {
+        !matches!(self, Self::Intended | Self::Applied | Self::Missed | Self::UndoIntended)
+    }
+}
+
 /// One action's record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Step {

@@ -108,7 +108,7 @@ impl Pilot {
             result = work => result.map(|_| ()),
             problem = renewals => Err(problem),
         };
-        self.lock_busy().retain(|_, busy| plan_of(&token) != Some(busy.plan));
+        self.lock_busy().retain(|_, busy| plan_of(&token.task) != Some(busy.plan));
         result
     }
 
@@ -135,7 +135,7 @@ impl Pilot {
         shutdown: ShutdownHandle,
     ) -> Result<Ended, Problem> {
         let token = task.token();
-        let id = plan_of(&token).ok_or_else(|| docs::internal("a task without a plan"))?;
+        let id = plan_of(&token.task).ok_or_else(|| docs::internal("a task without a plan"))?;
         let found = self.find_plan(&tenant, id).await?;
         let mut run =
             Run { tenant, token, record: found.value, revision: found.revision, shutdown };
@@ -351,6 +351,7 @@ fn outcomes(record: &PlanRecord) -> Vec<(KindName, Outcome)> {
         .collect()
 }
 
-fn plan_of(token: &TaskToken) -> Option<PlanId> {
-    token.task.split('/').next().and_then(|id| id.parse().ok())
+/// The plan that a task carries out.
+pub(crate) fn plan_of(task: &str) -> Option<PlanId> {
+    task.split('/').next().and_then(|id| id.parse().ok())
 }

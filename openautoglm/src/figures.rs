@@ -1,0 +1,140 @@
+//! What the parts count about themselves, shown at `/metrics`; and what the probes ask of them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use async_trait::async_trait;
+use oag_api::{Probe, Question};
+use oag_ops::{Ops, SignalHub};
+use oag_runtime::{Clock, Figure, Metrics};
+use oag_series::SeriesStore;
+use oag_store::Upkeep;
+
+/// Registers every part's figures.
+pub(crate) fn register(
+    metrics: &Metrics,
+    hub: &Arc<SignalHub>,
+    ops: &Arc<Ops>,
+    store: &Arc<dyn Upkeep>,
+    series: &Arc<SeriesStore>,
+) {
+    let hub = Arc::clone(hub);
+    metrics.register_figures(move || hub_figures(&hub));
+    let ops = Arc::clone(ops);
+    metrics.register_figures(move || ops_figures(&ops));
+    let store = Arc::clone(store);
+    metrics.register_figures(move || store_figures(&*store));
+    let series = Arc::clone(series);
+    metrics.register_figures(move || series_figures(&series));
+}
+
+fn hub_figures(hub: &SignalHub) -> Vec<Figure> {
+    let c = hub.counters();
+    vec![
+        Figure::Total("signals_accepted", "Samples taken in", c.accepted),
+        Figure::Total("signals_duplicate", "Samples of a moment that was there", c.duplicates),
+        Figure::Total("signals_late", "Samples older than the window in memory", c.late),
+        Figure::Total("signals_rejected", "Samples refused", c.rejected),
+        Figure::Total("signals_backfilled", "Samples imported as history", c.backfilled),
+        Figure::Total("signals_evicted_series", "Series that made room", c.evicted),
+        Figure::Total("signals_anomalies", "Points scored as alerts", c.alerts),
+        Figure::Total("signals_long_term_errors", "Long-term failures", c.long_term_errors),
+        Figure::Now("signals_series", "Series in memory", count(c.series)),
+        Figure::Now("signals_series_max", "Most series", count_of(hub.config().series_max)),
+        Figure::Now("signals_forecasters", "Forecasters in memory", count(c.forecasters)),
+    ]
+}
+
+fn ops_figures(ops: &Ops) -> Vec<Figure> {
+    let c = ops.counters();
+    vec![
+        Figure::Total("loop_steps", "Steps of the loop", c.steps),
+        Figure::Total("loop_overruns", "Steps left out because one still ran", c.overruns),
+        Figure::Total("loop_decisions", "Decisions of single services", c.decisions),
+        Figure::Total("loop_skipped", "Decisions left out for lateness", c.skipped),
+        Figure::Total("loop_findings", "Findings recorded", c.findings),
+        Figure::Total("loop_proposals", "Proposals made", c.proposals),
+        Figure::Total("loop_refused", "Proposals the pilot refused", c.refused),
+        Figure::Total("loop_desk_errors", "Calls to the pilot that failed", c.desk_errors),
+        Figure::Total("source_rounds", "Rounds of sources", c.collected),
+        Figure::Total("source_errors", "Rounds of sources that failed", c.source_errors),
+        Figure::Now("findings_open", "Findings that are not over", count(c.open_findings)),
+    ]
+}
+
+fn store_figures(store: &dyn Upkeep) -> Vec<Figure> {
+    let s = store.stats();
+    vec![
+        Figure::Now("store_queue", "Commands waiting for the writer", count_of(s.queue_len)),
+        Figure::Now("store_queue_max", "Most that may wait", count_of(s.queue_max)),
+        Figure::Total("store_commits", "Transactions committed", s.groups),
+        Figure::Total("store_commands", "Commands carried out", s.commands),
+        Figure::Total("store_refused", "Commands refused alone", s.refused),
+        Figure::Total("store_overloaded", "Commands turned away", s.overloaded),
+        Figure::Total("store_commit_micros", "Time in COMMIT, microseconds", s.commit_micros),
+    ]
+}
+
+fn series_figures(series: &SeriesStore) -> Vec<Figure> {
+    let s = series.stats();
+    vec![
+        Figure::Now("series_kept", "Series kept for long", count_of(s.series)),
+        Figure::Now("series_buffered", "Values not sealed yet", count_of(s.buffered)),
+        Figure::Now("series_files", "Files of days", count_of(s.files)),
+        Figure::Now("series_bytes", "Size of the files", count(s.bytes)),
+        Figure::Now("series_damaged", "Files that cannot be read", count_of(s.damaged)),
+    ]
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn count(value: u64) -> f64 {
+    value as f64
+}
+
+fn count_of(value: usize) -> f64 {
+    count(u64::try_from(value).unwrap_or(u64::MAX))
+}
+
+/// Whether the loop still turns: a loop that stands still is healed by a restart.
+pub(crate) struct LoopProbe {
+    pub(crate) ops: Arc<Ops>,
+    pub(crate) clock: Arc<dyn Clock>,
+    seen: AtomicI64,
+    at: AtomicI64,
+}
+
+/// Longest time without a step before the loop counts as standing still, in milliseconds.
+const STILL_MS: i64 = 120_000;
+
+impl LoopProbe {
+    /// Watching a loop.
+    pub(crate) fn new(ops: Arc<Ops>, clock: Arc<dyn Clock>) -> Self {
+        let now = clock.now().as_millis();
+        Self { ops, clock, seen: AtomicI64::new(-1), at: AtomicI64::new(now) }
+    }
+}
+
+#[async_trait]
+impl Probe for LoopProbe {
+    fn name(&self) -> &str {
+        "loop"
+    }
+
+    fn questions(&self) -> &[Question] {
+        &[Question::Live]
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        let c = self.ops.counters();
+        let steps = i64::try_from(c.steps + c.overruns).unwrap_or(i64::MAX);
+        let now = self.clock.now().as_millis();
+        if self.seen.swap(steps, Ordering::SeqCst) != steps {
+            self.at.store(now, Ordering::SeqCst);
+        }
+        let still = now.saturating_sub(self.at.load(Ordering::SeqCst));
+        if still > STILL_MS {
+            return Err(format!("no step for {} s", still / 1_000));
+        }
+        Ok(())
+    }
+}
