@@ -8,6 +8,7 @@ mod api;
 mod args;
 mod commands;
 mod connect;
+pub mod demo;
 mod exit;
 mod resource;
 mod show;
