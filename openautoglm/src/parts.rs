@@ -39,7 +39,7 @@ pub(crate) async fn build(
     let ids: Arc<dyn IdSource> = Arc::new(RandomIds);
     let store = open_store(config, data).await?;
     let series =
-        Arc::new(SeriesStore::open(&data.series(), config.series.clone(), Arc::clone(&clock))?);
+        Arc::new(SeriesStore::open(data.series(), config.series.clone(), Arc::clone(&clock))?);
     let long_term: Arc<dyn LongTerm> = Arc::new(Months(Arc::clone(&series)));
     let hub = Arc::new(SignalHub::new(config.signals.clone(), Arc::clone(&clock), Some(long_term)));
     let local = LocalExecutor::new(config.local.clone(), Arc::clone(&clock), supervisor.clone())?;
