@@ -14,8 +14,13 @@ use crate::value::Read;
 const KIND: &str = "scale";
 const TRIES: usize = 20;
 /// The times of a limit, as they are written.
-const TIMES: [&str; 5] =
-    ["/step_window_ms", "/cooldown_ms", "/cooldown_up_ms", "/rate/per_ms", "/blast_radius/window_ms"];
+const TIMES: [&str; 5] = [
+    "/step_window_ms",
+    "/cooldown_ms",
+    "/cooldown_up_ms",
+    "/rate/per_ms",
+    "/blast_radius/window_ms",
+];
 
 /// How the rules were, so that they can be put back, also by the next demo when this one is
 /// killed.
@@ -69,7 +74,10 @@ impl Before {
 
     /// Lets `scale` act by itself and shortens the times of the limits.
     pub(super) async fn lend(&self, server: &impl Server) -> anyhow::Result<()> {
-        set_rung(server, "automatic", "automatic", "for the time of the demo").await?;
+        // Setting a rung begins its record anew: not where it would change nothing.
+        if self.rung != "automatic" {
+            set_rung(server, "automatic", "automatic", "for the time of the demo").await?;
+        }
         replace_limits(server, |_| Some(self.changed.clone())).await.map(|_| ())
     }
 
@@ -182,7 +190,9 @@ mod tests {
     impl Guard {
         fn new() -> Self {
             Self {
-                limits: RefCell::new(serde_json::to_value(oag_guard::Limits::default().rules).unwrap()),
+                limits: RefCell::new(
+                    serde_json::to_value(oag_guard::Limits::default().rules).unwrap(),
+                ),
                 rung: RefCell::new(("observe".into(), "approve".into())),
                 revision: RefCell::new(1),
                 conflicts: RefCell::new(0),
@@ -212,7 +222,12 @@ mod tests {
             anyhow::bail!("not asked for")
         }
 
-        async fn put(&self, path: &[&str], body: &Value, base: Option<u64>) -> anyhow::Result<Value> {
+        async fn put(
+            &self,
+            path: &[&str],
+            body: &Value,
+            base: Option<u64>,
+        ) -> anyhow::Result<Value> {
             if *self.broken.borrow() && path[2] == "autonomy" {
                 anyhow::bail!("the server is away");
             }

@@ -242,8 +242,7 @@ pub(super) async fn plans(
 
 /// The newest plan of the loop, among the last few of everybody.
 pub(super) async fn newest_plan(server: &impl Server) -> anyhow::Result<Option<Value>> {
-    let query =
-        [("service", Policy::Loop.service().to_owned()), ("page_size", "20".to_owned())];
+    let query = [("service", Policy::Loop.service().to_owned()), ("page_size", "20".to_owned())];
     let page = server.get(&["api", "v1", "plans"], &query).await?;
     Ok(page.list("/items").first().cloned())
 }
