@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use oag_api::ApiParts;
-use oag_local::{LocalExecutor, LocalSource};
+use oag_local::{LocalExecutor, LocalSource, WatchExecutor};
 use oag_ops::{LongTerm, Ops, OpsParts, SignalHub, Source};
 use oag_pilot::{CrashPoints, Executor, NoCrashPoints, Pilot, PilotParts};
 use oag_runtime::{Clock, IdSource, Metrics, RandomIds, Supervisor, SystemClock};
@@ -54,7 +54,7 @@ pub(crate) async fn build(
         store: Arc::clone(&store) as Arc<dyn Store>,
         clock: Arc::clone(&clock),
         ids: Arc::clone(&ids),
-        executors: vec![Arc::clone(&local) as Arc<dyn Executor>],
+        executors: vec![Arc::clone(&local) as Arc<dyn Executor>, Arc::new(WatchExecutor::new())],
         meter: Arc::new(HubMeter { hub: Arc::clone(&hub), clock: Arc::clone(&clock) }),
         log_keys,
         checkpoints: Arc::new(exported),

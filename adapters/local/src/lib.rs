@@ -31,9 +31,11 @@ mod state;
 mod strays;
 mod trouble;
 mod unit;
+mod watch;
 
 pub use config::{LocalConfig, OnDrain, PortRange};
 pub use error::LocalError;
 pub use executor::LocalExecutor;
 pub use source::LocalSource;
 pub use spec::{HealthSpec, LocalSpec, ScriptSpec, VersionSpec};
+pub use watch::WatchExecutor;

@@ -1,6 +1,10 @@
 //! The life of plans over a real SQLite store, with an executor whose world is a map in memory.
 
+#[cfg(test)]
 mod crash;
+#[cfg(test)]
 mod people;
+#[cfg(test)]
 mod run;
+#[cfg(test)]
 mod world;
