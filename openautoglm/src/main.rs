@@ -12,6 +12,7 @@ mod ledger;
 mod options;
 mod parts;
 mod up;
+mod upkeep;
 mod wiring;
 
 use std::process::ExitCode;

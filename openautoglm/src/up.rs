@@ -11,7 +11,7 @@ use oag_pilot::{Caller, NewKey, Pilot};
 use oag_runtime::{
     Clock, OnError, Shutdown, ShutdownHandle, Supervisor, SystemClock, TaskKind, init_telemetry,
 };
-use oag_types::{PrincipalKind, Problem, Role, Tenant};
+use oag_types::{PrincipalKind, Role, Tenant};
 use tokio::net::TcpListener;
 
 use crate::config::Config;
@@ -19,6 +19,7 @@ use crate::data::{DataDir, Running};
 use crate::eval::print;
 use crate::options::{SampleArgs, UpArgs};
 use crate::parts::{self, Parts};
+use crate::upkeep;
 
 /// Runs until a signal, then drains.
 pub(crate) fn run(args: &UpArgs) -> Result<ExitCode> {
@@ -141,7 +142,8 @@ async fn start(
     tracing::info!(services, "catalogue adopted");
     let work = Arc::clone(&parts.pilot).work(tenant.clone(), supervisor.clone());
     supervisor.spawn("plans", TaskKind::Drains, OnError::Shutdown, work);
-    let upkeep = upkeep(Arc::clone(&parts.pilot), tenant.clone(), supervisor.shutdown().clone());
+    let stop = supervisor.shutdown().clone();
+    let upkeep = upkeep::run(Arc::clone(&parts.pilot), tenant.clone(), stop);
     supervisor.spawn("upkeep", TaskKind::Drains, OnError::Log, upkeep);
     parts.ops.start(supervisor);
     parts.ops.run_sources(&tenant, parts.sources, supervisor);
@@ -166,29 +168,6 @@ async fn hold_restored(parts: &Parts, tenant: &Tenant) -> Result<()> {
         parts.store.drop_held(tenant, &held.id, now).await?;
     }
     Ok(())
-}
-
-/// Expires plans that waited too long, and signs checkpoints; once more at the end.
-async fn upkeep(
-    pilot: Arc<Pilot>,
-    tenant: Tenant,
-    shutdown: ShutdownHandle,
-) -> Result<(), Problem> {
-    loop {
-        let ended = tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(1)) => false,
-            () = shutdown.draining() => true,
-        };
-        if let Err(error) = pilot.expire_plans(&tenant).await {
-            tracing::warn!(%error, "plans not expired");
-        }
-        if let Err(error) = pilot.checkpoint(&tenant, ended).await {
-            tracing::warn!(%error, "checkpoint not made");
-        }
-        if ended {
-            return Ok(());
-        }
-    }
 }
 
 fn greet(address: SocketAddr, data: &DataDir, secret: Option<&str>) -> Result<()> {
