@@ -236,21 +236,24 @@ impl Api {
             trouble = trouble.line(format!("request {}", problem.request_id));
         }
         let page = page_of(&problem.code);
-        trouble.hint(match self.advice(&problem.code, kind) {
-            Some(advice) => format!("{advice}; {page}"),
-            None => page,
-        })
+        match self.advice(&problem.code, kind) {
+            Some(advice) => trouble.line(page).hint(advice),
+            None => trouble.hint(page),
+        }
     }
 
     fn advice(&self, code: &str, kind: Option<ErrorKind>) -> Option<String> {
         Some(match (kind?, code) {
+            (ErrorKind::Unauthenticated, _) if self.key.is_none() && !self.key_from.is_empty() => {
+                format!("{}; run as its owner, or give a key with --api-key", self.key_from)
+            }
             (ErrorKind::Unauthenticated, _) if self.key.is_none() => {
                 "give a key with --api-key or OPENAUTOGLM_API_KEY, or name the data directory of \
                  a server on this machine with --data"
                     .to_owned()
             }
             (ErrorKind::Unauthenticated, _) => {
-                format!("the key came from {}; is it for this server?", self.key_from)
+                format!("the key came from {}: is it of this server?", self.key_from)
             }
             (ErrorKind::Denied, "OAG-1201") => {
                 "`openautoglm whoami` shows what this key may do".to_owned()

@@ -1,6 +1,7 @@
 //! Where the server is and which key to show it.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use reqwest::Url;
@@ -16,7 +17,7 @@ const DEFAULT: &str = "http://127.0.0.1:8080";
 pub(crate) struct Place {
     pub(crate) url: Url,
     pub(crate) key: Option<Secret>,
-    /// Where the key came from, for errors.
+    /// Where the key came from, or why there is none, for errors.
     pub(crate) key_from: String,
 }
 
@@ -41,7 +42,7 @@ pub(crate) fn place(connection: &Connection) -> anyhow::Result<Place> {
     let file = data.join("admin.key");
     let (key, key_from) = match &connection.api_key {
         Some(key) => (Some(key.clone()), "--api-key or OPENAUTOGLM_API_KEY".to_owned()),
-        None if near => (read_key(&file), file.display().to_string()),
+        None if near => read_key(&file),
         None => (None, String::new()),
     };
     let key = key.filter(|key| !key.expose().is_empty());
@@ -71,8 +72,10 @@ fn parse(text: &str) -> anyhow::Result<Url> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(wrong("only http and https are spoken").into());
     }
-    if url.host_str().is_none() || !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("it needs a host and no user name; the key goes into --api-key").into());
+    if !url.username().is_empty() || url.password().is_some() {
+        // Not repeated: there may be a password in it.
+        let text = "the address of a server has no user name";
+        return Err(Trouble::usage(text).hint("the key goes into --api-key").into());
     }
     Ok(url)
 }
@@ -97,8 +100,13 @@ fn running(data: &Path) -> anyhow::Result<Option<Url>> {
     Ok(Some(url))
 }
 
-fn read_key(file: &Path) -> Option<Secret> {
-    fs::read_to_string(file).ok().map(|text| Secret::new(&text))
+/// The key, and what to say about where it is.
+fn read_key(file: &Path) -> (Option<Secret>, String) {
+    match fs::read_to_string(file) {
+        Ok(text) => (Some(Secret::new(&text)), file.display().to_string()),
+        Err(error) if error.kind() == ErrorKind::NotFound => (None, String::new()),
+        Err(error) => (None, format!("{} cannot be read: {error}", file.display())),
+    }
 }
 
 #[cfg(test)]

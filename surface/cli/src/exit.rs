@@ -150,5 +150,5 @@ impl Account {
 
 /// Where a code is explained.
 pub(crate) fn page_of(code: &str) -> String {
-    format!("docs/errors/{code}.md explains {code}")
+    format!("docs/errors/{code}.md says more")
 }

@@ -118,6 +118,10 @@ impl Terminal {
             return Exit::Done;
         }
         let Account { exit, texts, lines, hint } = Account::of(error);
+        if exit == Exit::Interrupted {
+            self.say("interrupted");
+            return exit;
+        }
         let mut texts = texts.into_iter();
         let first = texts.next().unwrap_or_default();
         self.write_err(&format!("{} {}\n", self.paint(BOLD_RED, "error:"), visible(&first)));

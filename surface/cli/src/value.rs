@@ -50,6 +50,12 @@ pub(crate) fn plain(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
+        Value::Number(number) => match number.as_f64() {
+            Some(whole) if number.is_f64() && whole.fract() == 0.0 && whole.abs() < 1e15 => {
+                format!("{whole:.0}")
+            }
+            _ => number.to_string(),
+        },
         Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
         Value::Object(members) => {
             let pair = |(name, value): (&String, &Value)| format!("{name}={}", plain(value));

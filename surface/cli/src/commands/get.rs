@@ -108,7 +108,8 @@ pub(crate) struct Listing {
 pub(crate) async fn run(args: GetArgs, terminal: &Terminal) -> anyhow::Result<Exit> {
     args.check()?;
     let api = Api::new(&args.connection)?;
-    if let Some(name) = &args.name {
+    // Several series share a name.
+    if let Some(name) = args.name.as_ref().filter(|_| args.resource != Resource::Series) {
         let item = one(&api, &args, name).await?;
         let wide = args.output.format == Format::Wide;
         let items = std::slice::from_ref(&item);
@@ -140,7 +141,7 @@ fn show(args: &GetArgs, listing: Listing, terminal: &Terminal) -> anyhow::Result
     let people = matches!(args.output.format, Format::Table | Format::Wide);
     if items.is_empty() && !matches!(args.output.format, Format::Json | Format::Yaml) {
         if people {
-            terminal.say(&format!("no {}{}", resource.path(), filters(args)));
+            terminal.say(&format!("no {}{}", resource.many(), filters(args)));
             if filters(args).is_empty() {
                 terminal.hint(resource.when_empty());
             }
@@ -152,7 +153,7 @@ fn show(args: &GetArgs, listing: Listing, terminal: &Terminal) -> anyhow::Result
         table::table(resource.titles(wide), resource.rows(&items, wide, terminal.now()))
     })?;
     if more {
-        let shown = count(items.len(), resource.one(), resource.path());
+        let shown = count(items.len(), resource.one(), resource.many());
         terminal.say(&format!("{shown} shown, there are more: raise --limit"));
     }
     Ok(())
@@ -160,6 +161,9 @@ fn show(args: &GetArgs, listing: Listing, terminal: &Terminal) -> anyhow::Result
 
 fn filters(args: &GetArgs) -> String {
     let mut text = String::new();
+    if let Some(name) = &args.name {
+        text.push_str(&format!(" called {name}"));
+    }
     if let Some(phase) = &args.phase {
         text.push_str(&format!(" in phase {phase}"));
     }
@@ -244,10 +248,13 @@ async fn whole(api: &Api, args: &GetArgs, member: &str) -> anyhow::Result<Listin
     if args.resource == Resource::Series {
         query.push(("limit", args.limit.min(1_000).to_string()));
         query.extend(args.service.clone().map(|name| ("service", name)));
+        query.extend(args.name.clone().map(|name| ("prefix", name)));
     }
     let document = api.get(&["api", "v1", args.resource.path()], &query).await?;
+    let series = args.name.as_deref().filter(|_| args.resource == Resource::Series);
     let about = |item: &&Value| {
         args.service.as_deref().is_none_or(|name| args.resource.is_about(item, name))
+            && series.is_none_or(|name| item.str("/name") == name)
     };
     let mut items: Vec<Value> = document.list(member).iter().filter(about).cloned().collect();
     let more = items.len() > args.limit || document.at("/more") == &Value::Bool(true);

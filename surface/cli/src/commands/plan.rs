@@ -106,7 +106,7 @@ pub(crate) async fn run(args: PlanArgs, terminal: &Terminal) -> anyhow::Result<E
         terminal.say("dry run: nothing was recorded");
         terminal.hint("say it again without --dry-run to record it");
     } else {
-        terminal.hint(&format!("next: `openautoglm apply {}`", plan.str("/id")));
+        terminal.hint(&format!("`openautoglm apply {}` sets it to work", plan.str("/id")));
     }
     Ok(Exit::Done)
 }

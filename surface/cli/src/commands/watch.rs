@@ -67,6 +67,7 @@ async fn follow(api: &Api, shown: &mut Shown<'_>, from: u64) -> anyhow::Result<u
             found.extend(take(&mut events, &chunk)?);
         }
         let mut changed = false;
+        let mut deleted = Vec::new();
         for event in found {
             let data: Value = serde_json::from_str(&event.data).unwrap_or_default();
             match event.name.as_str() {
@@ -75,14 +76,21 @@ async fn follow(api: &Api, shown: &mut Shown<'_>, from: u64) -> anyhow::Result<u
                 _ => {
                     changed = true;
                     if data.at("/deleted") == &Value::Bool(true) {
-                        shown.gone(data.str("/id"))?;
+                        deleted.push(data.text("/id"));
                     }
                 }
             }
             reached = data.at("/revision").as_u64().unwrap_or(reached).max(reached);
         }
         if changed {
-            shown.show(get::list(api, shown.args).await?.items)?;
+            let items = get::list(api, shown.args).await?.items;
+            let name = |item: &Value| shown.args.resource.name(item);
+            // What was deleted may be there again.
+            deleted.retain(|id| items.iter().all(|item| name(item) != *id));
+            shown.show(items)?;
+            for id in deleted {
+                shown.gone(&id)?;
+            }
         }
     }
 }

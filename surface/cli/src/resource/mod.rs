@@ -112,6 +112,15 @@ impl Resource {
         }
     }
 
+    /// The name of several.
+    pub(crate) const fn many(self) -> &'static str {
+        match self {
+            Self::Ledger => "ledger rows",
+            Self::Autonomy => "kinds",
+            _ => self.path(),
+        }
+    }
+
     pub(crate) const fn reading(self) -> Reading {
         match self {
             Self::Services
@@ -121,8 +130,7 @@ impl Resource {
             | Self::Principals
             | Self::Keys
             | Self::Notifications => Reading::Pages,
-            Self::Series | Self::Breakers => Reading::Whole("/items"),
-            Self::Kinds => Reading::Whole("/items"),
+            Self::Series | Self::Breakers | Self::Kinds => Reading::Whole("/items"),
             Self::Policies => Reading::Whole("/policies"),
             Self::Limits => Reading::Whole("/rules"),
             Self::Freezes => Reading::Whole("/freezes"),
@@ -191,7 +199,7 @@ impl Resource {
             Self::Kinds | Self::Autonomy => "the server knows no action kinds",
             Self::Principals => "add one: `openautoglm principals add --kind person --name …`",
             Self::Keys => "mint one: `openautoglm keys mint --principal usr_… --name ci`",
-            Self::Notifications => "nobody needs to know anything",
+            Self::Notifications => "`openautoglm status` shows what goes on",
             Self::Ledger => "nothing was done yet",
         }
     }

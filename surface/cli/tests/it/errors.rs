@@ -129,6 +129,7 @@ fn addresses_that_are_none() {
     for (url, at) in [("ftp://x", "scheme"), ("http://me:pw@host", "user"), ("http://", "host")] {
         let ran = run(&["whoami", "--url", url], None, "");
         assert_eq!(ran.code, 2);
+        assert!(!ran.err.contains("pw"), "{}", ran.err);
         assert_snapshot!(format!("address-{at}"), ran.err);
     }
 }

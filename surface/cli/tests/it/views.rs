@@ -410,10 +410,12 @@ fn a_watch_goes_on_after_the_list() {
         plan["revision"] = json!(42);
         plan
     };
+    let mut other = plan("proposed", "allow");
+    other["id"] = json!("pln_2");
     let events = format!(
         "event: bookmark\nid: 40\ndata: {{\"revision\":40}}\n\n\
          id: 42\ndata: {{\"resource\":\"plan\",\"id\":\"{PLAN}\",\"revision\":42,\"deleted\":false}}\n\n\
-         id: 43\ndata: {{\"resource\":\"plan\",\"id\":\"{PLAN}\",\"revision\":43,\"deleted\":true}}\n\n"
+         id: 43\ndata: {{\"resource\":\"plan\",\"id\":\"pln_2\",\"revision\":43,\"deleted\":true}}\n\n"
     );
     let list = "GET /api/v1/plans?page_size=100";
     let gone = crate::harness::problem(
@@ -425,7 +427,7 @@ fn a_watch_goes_on_after_the_list() {
     );
     for form in ["table", "json"] {
         let server = Server::with(vec![
-            ok(list, page(json!([plan("queued", "allow")]))),
+            ok(list, page(json!([plan("queued", "allow"), other.clone()]))),
             ok(list, page(json!([changed.clone()]))),
             answer(
                 "GET /api/v1/plans?watch=true&from_revision=40",
