@@ -27,6 +27,7 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let result = match options.command {
         Command::Up(up) => up::run(&up),
+        Command::Demo(demo) => oag_cli::demo::run(&demo),
         Command::Eval(eval) => eval::run(eval.task),
         Command::Openapi => eval::print(&oag_api::openapi_json()),
         Command::Backup(args) => backup::backup(&args),

@@ -18,6 +18,8 @@ pub(crate) struct Options {
 pub(crate) enum Command {
     /// Start everything in one process.
     Up(UpArgs),
+    /// Show the loop at work on real processes, beside other ways to decide.
+    Demo(oag_cli::demo::DemoArgs),
     /// Answer a scorer's questions, one JSON line each, on standard input and output.
     Eval(EvalArgs),
     /// Print the API document.
