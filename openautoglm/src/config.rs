@@ -2,6 +2,7 @@
 //! variables `OPENAUTOGLM_…`, flags; in this order, the later wins.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use oag_api::ApiConfig;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use toml::Value;
 
 use crate::data::DataDir;
+use crate::eval::print;
 use crate::options::UpArgs;
 
 /// Everything a process can be told.
@@ -72,7 +74,14 @@ pub(crate) struct StoreConfig {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct CheckpointConfig {
     /// A directory outside the data directory, better on another disk or machine. By default
-    /// `openautoglm/checkpoints` under the user's state directory.
+    /// Prints the settings that `up` would run with. The data directory is not made for that.
+pub(crate) fn show(args: &UpArgs) -> Result<ExitCode> {
+    let config = Config::read(args, &DataDir::planned(&args.data))?;
+    let table = toml::Table::try_from(&config).context("the settings cannot be shown")?;
+    print(&table.to_string())
+}
+
+/// `openautoglm/checkpoints` under the user's state directory.
     pub(crate) dir: Option<PathBuf>,
 }
 
@@ -136,6 +145,13 @@ impl Config {
         }
         default_checkpoint_dir()
     }
+}
+
+/// Prints the settings that `up` would run with. The data directory is not made for that.
+pub(crate) fn show(args: &UpArgs) -> Result<ExitCode> {
+    let config = Config::read(args, &DataDir::planned(&args.data))?;
+    let table = toml::Table::try_from(&config).context("the settings cannot be shown")?;
+    print(&table.to_string())
 }
 
 /// `openautoglm/checkpoints` under the user's state directory.

@@ -48,6 +48,11 @@ impl DataDir {
         Ok(Self { root })
     }
 
+    /// A directory that need not be there; only its paths are asked for.
+    pub(crate) fn planned(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
     /// Opens a directory that must be there.
     pub(crate) fn existing(root: &Path) -> Result<Self> {
         let root = root.canonicalize().with_context(|| {

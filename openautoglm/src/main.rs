@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Up(up) => up::run(&up),
         Command::Demo(demo) => oag_cli::demo::run(&demo),
         Command::Eval(eval) => eval::run(eval.task),
+        Command::Config(args) => config::show(&args),
         Command::Openapi => eval::print(&oag_api::openapi_json()),
         Command::Backup(args) => backup::backup(&args),
         Command::Restore(args) => backup::restore(&args),

@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Demo(oag_cli::demo::DemoArgs),
     /// Answer a scorer's questions, one JSON line each, on standard input and output.
     Eval(EvalArgs),
+    /// Print every setting as it would be in force, in the form of `config.toml`.
+    Config(UpArgs),
     /// Print the API document.
     Openapi,
     /// Copy the store of a data directory into a file, also while it is in use.
