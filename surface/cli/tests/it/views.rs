@@ -442,3 +442,22 @@ fn a_watch_goes_on_after_the_list() {
         assert_snapshot!(format!("watch-{form}"), ran.all());
     }
 }
+
+#[test]
+fn a_watch_whose_past_is_gone_lists_again() {
+    let list = "GET /api/v1/plans?page_size=100";
+    let mut later = plan("succeeded", "allow");
+    later["revision"] = json!(50);
+    let watch = |from: u64| format!("GET /api/v1/plans?watch=true&from_revision={from}");
+    let title = "The revision is no longer kept";
+    let server = Server::with(vec![
+        ok(list, page(json!([plan("queued", "allow")]))),
+        ok(list, json!({"items": [later], "revision": 50})),
+        crate::harness::problem(&watch(40), 410, "OAG-1901", title, "40 is too old"),
+        crate::harness::problem(&watch(50), 403, "OAG-1201", "Not allowed", "any more"),
+    ]);
+    let ran = server.run(&["get", "plans", "-w"]);
+    assert_eq!(ran.code, 1);
+    assert_eq!(ran.out.lines().count(), 3, "{}", ran.out);
+    assert!(ran.out.contains("succeeded"), "{}", ran.out);
+}
