@@ -74,14 +74,7 @@ pub(crate) struct StoreConfig {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct CheckpointConfig {
     /// A directory outside the data directory, better on another disk or machine. By default
-    /// Prints the settings that `up` would run with. The data directory is not made for that.
-pub(crate) fn show(args: &UpArgs) -> Result<ExitCode> {
-    let config = Config::read(args, &DataDir::planned(&args.data))?;
-    let table = toml::Table::try_from(&config).context("the settings cannot be shown")?;
-    print(&table.to_string())
-}
-
-/// `openautoglm/checkpoints` under the user's state directory.
+    /// `openautoglm/checkpoints` under the user's state directory.
     pub(crate) dir: Option<PathBuf>,
 }
 
