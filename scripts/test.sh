@@ -5,7 +5,7 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-STAGES=(setup scripts fmt check deny clippy test doc deploy python browser)
+STAGES=(setup scripts fmt check deny clippy test doc deploy python live browser)
 STAGE_LIMIT_S=${STAGE_LIMIT_S:-3600}
 CACHE_LIMIT_MB=15000
 
@@ -50,10 +50,9 @@ print("\n".join(project.get("dependencies", []) + project["optional-dependencies
 END
 }
 
-# What ruff, mypy and pytest look at is said in sdk/python/pyproject.toml.
-stage_python() {
-    product
-    local base wanted environment
+# Sets `environment` to a Python with what the SDK and its tests need.
+python_environment() {
+    local base wanted
     base=$(cache_dir)
     wanted=$(python_requirements)
     environment=${base:-$root/target}/python-$(sha256sum <<<"$wanted" | cut -c1-12)
@@ -63,10 +62,45 @@ stage_python() {
         "$environment/bin/pip" install --quiet --disable-pip-version-check -r /dev/stdin <<<"$wanted"
         touch "$environment/complete"
     fi
+}
+
+# What ruff, mypy and pytest look at is said in sdk/python/pyproject.toml.
+stage_python() {
+    local environment
+    python_environment
     cd sdk/python
     "$environment/bin/ruff" check --no-cache .
     "$environment/bin/mypy" --cache-dir /dev/null
     PYTHONPATH=src PYTHONDONTWRITEBYTECODE=1 "$environment/bin/pytest" -p no:cacheprovider
+}
+
+# The SDK against the real product, which is started for it and ended by its own pid.
+stage_live() {
+    product
+    local environment data pid address status=0
+    python_environment
+    data=$(mktemp -d)
+    XDG_STATE_HOME=$data/state "$OPENAUTOGLM_BIN" up --data "$data/data" --port 0 >"$data/log" 2>&1 &
+    pid=$!
+    for _ in $(seq 300); do
+        [ ! -s "$data/data/run.json" ] || break
+        kill -0 "$pid" 2>/dev/null || break
+        sleep 0.1
+    done
+    address=$(sed -n 's/.*"address":"\([^"]*\)".*/\1/p' "$data/data/run.json") || status=$?
+    if [ "$status" = 0 ]; then
+        (
+            cd sdk/python
+            OPENAUTOGLM_URL=http://$address OPENAUTOGLM_API_KEY=$(cat "$data/data/admin.key") \
+                PYTHONPATH=src PYTHONDONTWRITEBYTECODE=1 \
+                "$environment/bin/pytest" -p no:cacheprovider tests/live
+        ) || status=$?
+    fi
+    kill "$pid" 2>/dev/null || :
+    wait "$pid" || :
+    [ "$status" = 0 ] || tail -n 50 "$data/log"
+    rm -rf "$data"
+    return "$status"
 }
 
 stage_browser() {

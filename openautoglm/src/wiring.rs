@@ -1,5 +1,6 @@
 //! Where ports meet what implements them, when neither side may know the other.
 
+use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -77,6 +78,26 @@ impl Desk for LoopDesk {
             tracing::info!(plan = %plan.id(), "the guard refused a plan of the loop");
         }
         Ok(plan.id())
+    }
+
+    /// Read off the loop's own plans: the newest word on a feature counts.
+    async fn shed_by_loop(&self, tenant: &Tenant, service: &ServiceName) -> Vec<String> {
+        let mut words: HashMap<String, bool> = HashMap::new();
+        let plans = self.pilot.plans_of_loop(tenant, service, Phase::Succeeded).await;
+        for plan in plans.unwrap_or_default() {
+            for action in &plan.sealed.plan().actions {
+                let feature = action.spec.params.get("feature").and_then(|f| f.as_str());
+                let shed = match action.spec.kind.as_str() {
+                    "shed" => true,
+                    "restore" => false,
+                    _ => continue,
+                };
+                if let Some(feature) = feature.filter(|_| action.spec.target.service == *service) {
+                    words.entry(feature.to_owned()).or_insert(shed);
+                }
+            }
+        }
+        words.into_iter().filter_map(|(feature, shed)| shed.then_some(feature)).collect()
     }
 }
 

@@ -69,14 +69,7 @@ impl Pilot {
         service: &ServiceName,
     ) -> Result<Option<(PlanId, bool, PlanRecord)>, Problem> {
         for phase in [Phase::Running, Phase::Queued, Phase::AwaitingApproval, Phase::Proposed] {
-            let request = PageRequest { after: None, limit: 200 };
-            let tag = Some(phase.as_str().to_owned());
-            let page: PageOf<Versioned<PlanRecord>> =
-                docs::page(&*self.store, tenant, PLANS, tag, request, true).await?;
-            let mut plans = page.items.into_iter().map(|plan| plan.value);
-            let mine = plans.find(|plan| {
-                plan.sealed.plan().origin != Origin::Request && plan.services().contains(service)
-            });
+            let mine = self.plans_of_loop(tenant, service, phase).await?.into_iter().next();
             if let Some(plan) = mine {
                 let busy = self.lock_busy();
                 let at_work = busy.get(&(tenant.clone(), service.clone()));
@@ -85,6 +78,27 @@ impl Pilot {
             }
         }
         Ok(None)
+    }
+
+    /// The newest plans of the loop (at most 200 looked at) on a service that stand at a phase.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn plans_of_loop(
+        &self,
+        tenant: &Tenant,
+        service: &ServiceName,
+        phase: Phase,
+    ) -> Result<Vec<PlanRecord>, Problem> {
+        let request = PageRequest { after: None, limit: 200 };
+        let tag = Some(phase.as_str().to_owned());
+        let page: PageOf<Versioned<PlanRecord>> =
+            docs::page(&*self.store, tenant, PLANS, tag, request, true).await?;
+        let plans = page.items.into_iter().map(|plan| plan.value);
+        let mine = |plan: &PlanRecord| {
+            plan.sealed.plan().origin == Origin::Loop && plan.services().contains(service)
+        };
+        Ok(plans.filter(mine).collect())
     }
 
     /// Marks waiting plans as expired whose time is over. Returns how many.
