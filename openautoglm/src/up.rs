@@ -53,12 +53,25 @@ pub(crate) fn sample(args: &SampleArgs) -> Result<ExitCode> {
 }
 
 async fn up(config: Config, data: DataDir, new_admin_key: bool) -> Result<ExitCode> {
+    let shutdown = ShutdownHandle::new();
+    // Not a supervised task: those are waited for or dropped when the drain begins, and the second
+    // signal comes after that.
+    let signals = Shutdown::listen(shutdown.clone());
+    tokio::select! {
+        ended = until_drained(config, data, new_admin_key, shutdown) => ended,
+        Err(error) = signals => Err(error).context("signals cannot be listened for"),
+    }
+}
+
+async fn until_drained(
+    config: Config,
+    data: DataDir,
+    new_admin_key: bool,
+    shutdown: ShutdownHandle,
+) -> Result<ExitCode> {
     let listener = bind(&config).await?;
     let address = listener.local_addr()?;
-    let shutdown = ShutdownHandle::new();
     let supervisor = Supervisor::new(shutdown.clone());
-    let signals = Shutdown::listen(shutdown.clone());
-    supervisor.spawn("signals", TaskKind::Intake, OnError::Log, signals);
     let parts = parts::build(&config, &data, &supervisor).await?;
     let tenant = config.tenant.clone();
     parts.pilot.take_over().await?;
@@ -174,7 +187,9 @@ fn greet(address: SocketAddr, data: &DataDir, secret: Option<&str>) -> Result<()
     let file = data.admin_key();
     let key = match secret {
         Some(secret) => format!("{secret}  ({})", file.display()),
-        None => format!("in {}", file.display()),
+        None if file.exists() => format!("in {}", file.display()),
+        // As after a restore: keys are kept as digests only.
+        None => "as before; --new-admin-key makes another".to_owned(),
     };
     print(&format!("console    http://{address}/\nadmin key  {key}"))?;
     Ok(())
