@@ -199,7 +199,11 @@ impl Verifier {
     /// Two rows whose exchange explains why these rows do not give `expected`, if their leaf
     /// hashes are still at hand and nothing before them is wrong already.
     fn exchanged(&self, rows: &Range<u64>, expected: Hash) -> Option<Problem> {
-        if self.first.as_ref().is_some_and(|first| first.rows().start < rows.end) {
+        // A checkpoint on the way that does not match is a consequence of an exchange.
+        let wrong = |first: &Problem| {
+            !matches!(first, Problem::CheckpointMismatch { .. }) && first.rows().start < rows.end
+        };
+        if self.first.as_ref().is_some_and(wrong) {
             return None;
         }
         let tile_start = self.frontier.size().checked_sub(self.tile.len() as u64)?;
