@@ -182,6 +182,11 @@ impl Product {
         }
     }
 
+    /// Leaves a variable out of the environment of later starts.
+    pub fn forget_env(&mut self, name: &str) {
+        self.options.environment.retain(|(known, _)| known != name);
+    }
+
     /// Starts it again on the same data, ending it first when it still runs. With port 0 the
     /// address is a new one.
     ///
