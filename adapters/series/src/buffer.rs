@@ -115,6 +115,8 @@ impl Buffer {
         let logged = series.points.iter().take(unlogged);
         series.unlogged = logged.filter(|point| !is_sealed(point.minute)).count();
         series.points.retain(|point| !is_sealed(point.minute));
+        // What was grown for a day is given back; sealing is rare.
+        series.points.shrink_to_fit();
         before - series.points.len()
     }
 }
