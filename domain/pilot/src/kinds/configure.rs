@@ -57,7 +57,9 @@ impl ActionKind for Configure {
         let Params { set } = params::read(self.name(), context.params)?;
         check(&set)?;
         let service = context.service;
-        let within = params::settle_ms(service).saturating_mul(2);
+        let replicas = params::whole(context.observed, "replicas").unwrap_or(1).max(2);
+        let within =
+            params::settle_ms(service).saturating_mul(i64::try_from(replicas).unwrap_or(2));
         let mut before = BTreeMap::new();
         let mut expect = Vec::new();
         let mut changes = Vec::new();
@@ -73,6 +75,7 @@ impl ActionKind for Configure {
         if changes.is_empty() {
             return Err(Problem::field("params.set", "every value already is as wanted"));
         }
+        expect.extend(params::settled(context.observed, within));
         expect.extend(context.expect_more.iter().cloned());
         Ok(Draft {
             params: json!({"set": set}),

@@ -47,6 +47,12 @@ pub(super) fn state(
     }
 }
 
+/// A promise that every replica is as wanted, of executors that can tell: what was wanted is set
+/// at once, but replicas follow one after the other.
+pub(super) fn settled(observed: &crate::Observed, within_ms: i64) -> Option<Expectation> {
+    observed.fields.contains_key("settled").then(|| state("settled", true, within_ms))
+}
+
 /// A whole number of the observed state.
 pub(super) fn whole(observed: &crate::Observed, field: &str) -> Option<u64> {
     observed.fields.get(field).and_then(Value::as_u64)

@@ -58,6 +58,7 @@ impl ActionKind for Restart {
             params::state("restarts", next, within),
             params::state("ready_replicas", replicas, within),
         ];
+        expect.extend(params::settled(context.observed, within));
         expect.extend(context.expect_more.iter().cloned());
         Ok(Draft {
             params: json!({"restarts": next}),
