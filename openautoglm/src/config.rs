@@ -1,7 +1,7 @@
 //! The configuration of a process: defaults, `config.toml` of the data directory or a named file,
 //! variables `OPENAUTOGLM_…`, flags; in this order, the later wins.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -100,22 +100,22 @@ impl Default for Config {
     }
 }
 
-/// Variables that are no settings but credentials or addresses of the client commands.
-const CLIENT_VARIABLES: [&str; 4] =
-    ["OPENAUTOGLM_URL", "OPENAUTOGLM_API_KEY", "OPENAUTOGLM_DATA", "OPENAUTOGLM_CRASH_POINT"];
+/// Variables that are no settings but credentials or addresses of the client commands, or what
+/// scripts are told.
+const CLIENT_VARIABLES: [&str; 7] = [
+    "OPENAUTOGLM_URL",
+    "OPENAUTOGLM_API_KEY",
+    "OPENAUTOGLM_CA",
+    "OPENAUTOGLM_DATA",
+    "OPENAUTOGLM_KEY",
+    "OPENAUTOGLM_ENDPOINT",
+    "OPENAUTOGLM_CRASH_POINT",
+];
 
 impl Config {
     /// Reads the layers.
     pub(crate) fn read(args: &UpArgs, data: &DataDir) -> Result<Self> {
-        let mut layers = Layers::new();
-        let file = args.config.clone().unwrap_or_else(|| data.config_file());
-        if args.config.is_some() || file.exists() {
-            layers = layers.file(&file)?;
-        }
-        let settings = std::env::vars().filter(|(name, _)| {
-            !CLIENT_VARIABLES.contains(&name.as_str()) && !name.starts_with("OPENAUTOGLM_REPLICA")
-        });
-        layers = layers.env("OPENAUTOGLM", settings);
+        let mut layers = lower_layers(args.config.as_deref(), data)?;
         if let Some(listen) = args.listen_address() {
             layers = layers.set("listen", Value::String(listen));
         }
@@ -131,6 +131,11 @@ impl Config {
         Ok(config)
     }
 
+    /// Where the installation of a data directory exports its checkpoints to.
+    pub(crate) fn checkpoint_dir_of(data: &DataDir) -> Result<PathBuf> {
+        lower_layers(None, data)?.read::<Self>()?.checkpoint_dir()
+    }
+
     /// Where signed checkpoints go: never inside the data directory by default.
     pub(crate) fn checkpoint_dir(&self) -> Result<PathBuf> {
         if let Some(dir) = &self.checkpoints.dir {
@@ -138,6 +143,19 @@ impl Config {
         }
         default_checkpoint_dir()
     }
+}
+
+/// The file and the variables.
+fn lower_layers(named: Option<&Path>, data: &DataDir) -> Result<Layers> {
+    let mut layers = Layers::new();
+    let file = named.map_or_else(|| data.config_file(), Path::to_owned);
+    if named.is_some() || file.exists() {
+        layers = layers.file(&file)?;
+    }
+    let settings = std::env::vars().filter(|(name, _)| {
+        !CLIENT_VARIABLES.contains(&name.as_str()) && !name.starts_with("OPENAUTOGLM_REPLICA")
+    });
+    Ok(layers.env("OPENAUTOGLM", settings))
 }
 
 /// Prints the settings that `up` would run with. The data directory is not made for that.
@@ -148,7 +166,7 @@ pub(crate) fn show(args: &UpArgs) -> Result<ExitCode> {
 }
 
 /// `openautoglm/checkpoints` under the user's state directory.
-pub(crate) fn default_checkpoint_dir() -> Result<PathBuf> {
+fn default_checkpoint_dir() -> Result<PathBuf> {
     let state = std::env::var_os("XDG_STATE_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")));

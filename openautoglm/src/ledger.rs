@@ -14,7 +14,7 @@ use oag_types::Tenant;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::config::default_checkpoint_dir;
+use crate::config::Config;
 use crate::data::DataDir;
 use crate::eval::print;
 use crate::wiring::checkpoint_folder;
@@ -43,7 +43,7 @@ fn verify(args: &VerifyArgs) -> Result<ExitCode> {
     let key = data.log_keys()?.of(tenant)?.verifier();
     let reader = LedgerReader::open(&data.truth())?;
     let files = match args.checkpoint.as_slice() {
-        [] => exported(&default_checkpoint_dir()?, &name, tenant),
+        [] => exported(&Config::checkpoint_dir_of(&data)?, &name, tenant),
         named => named.to_vec(),
     };
     let mut outside = Vec::new();
