@@ -241,6 +241,8 @@ async fn launch(options: &Options, data: &Path, log: &Path) -> anyhow::Result<(C
         .arg(data)
         .args(["--port", &options.port.to_string()])
         .args(&options.arguments)
+        // It is for tests, and the product refuses settings it does not know.
+        .env_remove("OPENAUTOGLM_BIN")
         .envs(options.environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)

@@ -5,6 +5,7 @@ mod autonomy;
 mod backup;
 mod cli;
 mod crash;
+mod plans;
 mod postgres;
 mod signals;
 mod tamper;

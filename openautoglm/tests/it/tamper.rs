@@ -62,6 +62,20 @@ impl Archive {
     }
 }
 
+#[tokio::test]
+async fn checkpoints_are_found_where_they_were_told_to_go() {
+    let home = Home::new();
+    let elsewhere = home.path().join("another-disk");
+    home.configure(&format!("[checkpoints]\ndir = \"{}\"", elsewhere.display()));
+    let mut site = home.start().await;
+    record(&site).await;
+    site.product.terminate().await.unwrap();
+    assert_eq!(home.exported(), Vec::<u64>::new(), "not where they go by default");
+    let (code, report) = verify(&home, &home.data(), &[]);
+    assert_eq!(code, 0, "{report}");
+    assert_eq!(report["last_match"], report["rows"], "{report}");
+}
+
 /// Any change of the rules or the catalogue is a row; this is the quickest.
 async fn record(site: &Site) {
     let change = json!({"rung": "observe", "ceiling": "approve", "reason": "one more row"});

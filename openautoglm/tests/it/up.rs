@@ -81,10 +81,26 @@ async fn what_cannot_work_is_refused_with_what_to_do() {
     let (_, error) = refused(&other, &["--host", "0.0.0.0", "--port", "0"]);
     assert!(error.contains("--insecure") && error.contains("TLS"), "open to others: {error}");
 
+    let data = other.data().display().to_string();
+    let mut named = other.command(&["up", "--data", &data, "--port", "0"]);
+    let output = named.env("OPENAUTOGLM_LOCAL__COLOUR", "green").output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("colour"), "an unknown key of the environment: {error}");
+
     other.configure("colour = \"green\"");
     let (code, error) = refused(&other, &["--port", "0"]);
     assert!(error.contains("colour"), "an unknown key: {error}");
     assert_eq!(code, 2, "wrong configuration: {error}");
+}
+
+#[tokio::test]
+async fn variables_are_settings_unless_they_are_for_the_client() {
+    let home = Home::new();
+    let options = home.options().env("OPENAUTOGLM_CA", "/nowhere.pem");
+    let options = options.env("OPENAUTOGLM_API__METRICS_PUBLIC", "false");
+    let site = Site::start(options).await;
+    let (status, _) = site.call(Method::GET, "/metrics", None, "nobody").await;
+    assert_eq!(status, 401);
 }
 
 #[tokio::test]
