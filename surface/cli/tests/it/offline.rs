@@ -31,7 +31,11 @@ fn a_replay_compares_policies() {
     let args = ["replay", &file, "--compare", "reactive,off", "--capacity", "40"];
     let ran = run(&args, None, "");
     assert_eq!(ran.code, 0, "{}", ran.err);
-    assert_snapshot!(ran.all());
+    // How many points of a smooth curve count as odd hangs on the last bits of its numbers, which
+    // differ from build to build.
+    insta::with_settings!({filters => vec![(r"(?m)^((?:reactive|off) .*\s)\d+$", "$1[findings]")]}, {
+        assert_snapshot!(ran.all());
+    });
 }
 
 #[test]
