@@ -11,7 +11,8 @@ use crate::world::{Home, LONG, Site};
 async fn a_plan_survives_the_end_of_the_product_on_postgresql() {
     let server = Postgres::start().unwrap();
     let home = Home::new();
-    home.configure(&format!("[store]\nurl = \"{}\"", server.fresh_database().unwrap()));
+    let url = server.fresh_database().unwrap();
+    home.configure(&format!("[store]\nurl = \"{url}\""));
     let options = home.options().env("OPENAUTOGLM_CRASH_POINT", "after_act");
     let mut site = Site::start(options).await;
     site.serve(home.service("shop", 1)).await;
@@ -31,6 +32,29 @@ async fn a_plan_survives_the_end_of_the_product_on_postgresql() {
     let action = plan["plan"]["actions"][0]["id"].as_str().unwrap();
     assert_eq!(site.ledger_kinds(action).await, ["intent", "outcome"]);
     assert!(!home.data().join("truth").exists(), "nothing of it is in a file");
+    the_ledger_proves_itself(&site).await;
+    a_copy_goes_on_under_the_same_name(&home, site, &url, &server.fresh_database().unwrap()).await;
+}
+
+/// Backed up from one database and restored into another, the ledger is still the same log.
+async fn a_copy_goes_on_under_the_same_name(home: &Home, site: Site, from: &str, to: &str) {
+    let key = site.product.admin_key().unwrap();
+    let head = site.get("/api/v1/ledger").await;
+    let file = home.path().join("copy.db").display().to_string();
+    let data = home.data().display().to_string();
+    let (code, _, error) = home.run(&["backup", &file, "--data", &data, "--postgres", from]);
+    assert_eq!(code, 0, "{error}");
+    drop(site);
+    home.end_all();
+    let new = home.path().join("new");
+    let data = new.display().to_string();
+    let (code, _, error) = home.run(&["restore", &file, "--data", &data, "--postgres", to]);
+    assert_eq!(code, 0, "{error}");
+    std::fs::write(new.join("config.toml"), format!("[store]\nurl = \"{to}\"\n")).unwrap();
+    let site = Site::start_with_key(home.options().data(&new), key).await;
+    let now = site.get("/api/v1/ledger").await;
+    assert_eq!(now["verifier_key"], head["verifier_key"]);
+    assert!(now["size"].as_u64() >= head["size"].as_u64(), "{head}, then {now}");
     the_ledger_proves_itself(&site).await;
 }
 
