@@ -33,6 +33,7 @@ use crate::api::Api;
 use crate::args::{Connection, Format, Output};
 use crate::connect;
 use crate::exit::{Exit, Trouble};
+use crate::value::count;
 use account::Steps;
 use conduct::{Conductor, Play, Seen};
 use load::Load;
@@ -183,8 +184,8 @@ impl Stage<'_> {
             return Ok(());
         }
         let (name, _) = &others[0];
-        let text =
-            format!("this installation has {} services already, such as {name}", others.len());
+        let number = count(others.len(), "service", "services");
+        let text = format!("this installation has {number} already, such as {name}");
         Err(Trouble::usage(text)
             .line("autonomy and limits hold for all services of a tenant: for the time of the")
             .line("demo the loop would scale these, too, without asking, with shorter cool-downs")

@@ -22,8 +22,9 @@ const LEAD_STEPS: usize = START_DELAY_STEPS as usize + 1;
 pub(super) const THRESHOLD: f64 = 0.85;
 /// Share of capacity the reactive rule aims at: that of a horizontal pod autoscaler.
 pub(super) const REACTIVE_TARGET: f64 = 0.7;
-/// Steps that the oracle waits between two removals: the guard's cool-down of four minutes.
-pub(super) const ORACLE_DOWN_STEPS: usize = 4;
+/// Steps that the oracle waits between two removals: the guard's cool-down is four minutes, and the
+/// oracle acts at the beginning of steps, a few milliseconds sooner or later.
+pub(super) const ORACLE_DOWN_STEPS: usize = 5;
 const MAX_REPLICAS: u32 = 16;
 
 /// How replicas are decided on.
