@@ -63,9 +63,14 @@ impl Survivor {
         self.home.replicas().into_iter().collect()
     }
 
-    /// Replicas that were ever started, by either process.
+    /// Replicas that ever ran. One that was started right before the end is named only by the
+    /// process that adopts it.
     fn started(&self) -> usize {
-        self.site.product.log().matches("replica started").count()
+        let log = self.site.product.log();
+        let ran =
+            |line: &&str| line.contains("replica started") || line.contains("replica adopted");
+        let ids = log.lines().filter(ran).filter_map(|line| line.split("replica=").nth(1));
+        ids.filter_map(|rest| rest.split(' ').next()).collect::<BTreeSet<_>>().len()
     }
 
     async fn ledger_kinds(&self) -> Vec<String> {
