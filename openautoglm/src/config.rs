@@ -102,7 +102,7 @@ impl Default for Config {
 
 /// Variables that are no settings but credentials or addresses of the client commands, or what
 /// scripts are told.
-const CLIENT_VARIABLES: [&str; 7] = [
+const CLIENT_VARIABLES: [&str; 11] = [
     "OPENAUTOGLM_URL",
     "OPENAUTOGLM_API_KEY",
     "OPENAUTOGLM_CA",
@@ -110,6 +110,10 @@ const CLIENT_VARIABLES: [&str; 7] = [
     "OPENAUTOGLM_KEY",
     "OPENAUTOGLM_ENDPOINT",
     "OPENAUTOGLM_CRASH_POINT",
+    "OPENAUTOGLM_BIN",
+    "OPENAUTOGLM_CACHE",
+    "OPENAUTOGLM_VENV",
+    "OPENAUTOGLM_SEED",
 ];
 
 impl Config {
