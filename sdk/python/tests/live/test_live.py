@@ -97,7 +97,7 @@ def test_the_example(client: Client) -> None:
     answer = client.call("analyze", METRICS, context=CONTEXT)
     check_invariants(answer)
     assert answer.decision == "act"
-    assert answer.action_kind == "scale"
+    assert answer.action_kind == "scale_up"
     check_replicas(answer)
     assert answer.language == "zh"
     assert re.search(r"[\u4e00-\u9fff]", answer.action)
@@ -213,10 +213,16 @@ def test_a_wrong_key_is_refused(kind: str, live: None) -> None:  # noqa: ARG001 
     assert (raised.value.code or "").startswith("OAG-11")
 
 
-@pytest.mark.parametrize("metrics", [{}, {"cpu_usage": []}])
-def test_empty_metrics_are_refused_by_name(client: Client, metrics: dict[str, Any]) -> None:
+def test_a_series_without_points_makes_it_ask(client: Client) -> None:
+    answer = client.call("analyze", {"cpu_usage": []})
+    check_invariants(answer)
+    assert answer.decision != "act"
+    assert answer.plan is None
+
+
+def test_empty_metrics_are_refused_by_name(client: Client) -> None:
     with pytest.raises(InvalidInput) as raised:
-        client.call("analyze", metrics)
+        client.call("analyze", {})
     assert any(error.field.startswith("metrics") for error in raised.value.errors)
     assert raised.value.code == "OAG-1001"
 
