@@ -81,8 +81,19 @@ const CHINESE: Words = Words {
     version: "版本",
 };
 
-/// The landing page.
-pub(crate) fn landing(language: Language) -> String {
+/// The host a caller named, when it is one: letters, digits, dots, dashes, brackets and a port.
+fn shown_host(named: Option<&str>) -> &str {
+    let plain = |host: &&str| {
+        !host.is_empty()
+            && host.len() <= 255
+            && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b))
+    };
+    named.filter(plain).unwrap_or("127.0.0.1:8080")
+}
+
+/// The landing page, as seen at the host the caller named.
+pub(crate) fn landing(language: Language, host: Option<&str>) -> String {
+    let host = shown_host(host);
     let words = match language {
         Language::English => &ENGLISH,
         Language::Chinese => &CHINESE,
@@ -90,14 +101,15 @@ pub(crate) fn landing(language: Language) -> String {
     let mut body = format!(
         "<nav>{}</nav><main><h1>Open-AutoGLM {}</h1><p class=\"soft\">{}</p>\
          <h2>{}</h2><p>{}</p>\
-         <pre><code>curl -H \"Authorization: Bearer $OAG_API_KEY\" http://localhost:8080/api/v1/whoami</code></pre>",
+         <pre><code>curl -H \"Authorization: Bearer $OPENAUTOGLM_API_KEY\" \
+         http://{host}/api/v1/whoami</code></pre>",
         words.other, words.up, words.about, words.connect, words.key
     );
     let _ = write!(
         body,
         "<h2>{}</h2><pre><code>openautoglm get services\nopenautoglm plan --help</code></pre>\
          <h2>{}</h2><pre><code>from openautoglm import AutoClient\n\
-         client = AutoClient(api_key=\"oag_…\")\n\
+         client = AutoClient(\"oag_…\", base_url=\"http://{host}\")\n\
          print(client.analyze(metrics={{\"request_rate\": [90, 110, 140]}}, \
          context=\"order-service\").action)</code></pre>",
         words.shell, words.sdk

@@ -87,7 +87,8 @@ struct LandingParams {
 async fn get_landing_page(headers: HeaderMap, Params(params): Params<LandingParams>) -> Response {
     let accepted = headers.get("accept-language").and_then(|value| value.to_str().ok());
     let language = pages::Language::choose(params.lang.as_deref(), accepted);
-    page(pages::landing(language))
+    let host = headers.get(http::header::HOST).and_then(|value| value.to_str().ok());
+    page(pages::landing(language, host))
 }
 
 /// A page of our own: its one style sheet is inside, and it loads nothing.
