@@ -101,14 +101,14 @@ pub(crate) fn landing(language: Language, host: Option<&str>) -> String {
     let mut body = format!(
         "<nav>{}</nav><main><h1>Open-AutoGLM {}</h1><p class=\"soft\">{}</p>\
          <h2>{}</h2><p>{}</p>\
-         <pre><code>curl -H \"Authorization: Bearer $OPENAUTOGLM_API_KEY\" \
+         <pre tabindex=\"0\"><code>curl -H \"Authorization: Bearer $OPENAUTOGLM_API_KEY\" \
          http://{host}/api/v1/whoami</code></pre>",
         words.other, words.up, words.about, words.connect, words.key
     );
     let _ = write!(
         body,
-        "<h2>{}</h2><pre><code>openautoglm get services\nopenautoglm plan --help</code></pre>\
-         <h2>{}</h2><pre><code>from openautoglm import AutoClient\n\
+        "<h2>{}</h2><pre tabindex=\"0\"><code>openautoglm get services\nopenautoglm plan --help</code></pre>\
+         <h2>{}</h2><pre tabindex=\"0\"><code>from openautoglm import AutoClient\n\
          client = AutoClient(\"oag_…\", base_url=\"http://{host}\")\n\
          print(client.analyze(metrics={{\"request_rate\": [90, 110, 140]}}, \
          context=\"order-service\").action)</code></pre>",
@@ -156,7 +156,7 @@ pub(crate) fn error_html(code: &str, text: &str) -> String {
     let (mut fenced, mut listed) = (false, false);
     for line in text.lines() {
         if line.starts_with("```") {
-            body.push_str(if fenced { "</code></pre>" } else { "<pre><code>" });
+            body.push_str(if fenced { "</code></pre>" } else { "<pre tabindex=\"0\"><code>" });
             fenced = !fenced;
             continue;
         }
