@@ -5,7 +5,7 @@
 //! spike), and the distance of the last hours' course from the nearest of the last seven days at
 //! the same time of day (a nearest-neighbour discord in the sense of Keogh et al. 2005, restricted
 //! to seasonal neighbours). Each measure is
-//! turned into a rarity by its own past peaks ([`rarity`]), so that one threshold suits every
+//! turned into a rarity by its own past peaks (`rarity`), so that one threshold suits every
 //! series; the rarities are joined by a power mean, near their maximum. After a high score the
 //! same event is not reported again unless it becomes clearly worse.
 //!
