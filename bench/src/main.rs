@@ -13,6 +13,7 @@ mod ingest;
 mod ledger;
 mod machine;
 mod report;
+mod scaling;
 mod series;
 mod store;
 mod world;
@@ -74,6 +75,9 @@ enum Bench {
     Store,
     /// Bytes a sample costs on the disk, and samples stored per second.
     Series(series::Size),
+    /// Overload and cost of the forecasting rule against the reactive one, replayed over windows of
+    /// a real recording.
+    Scaling(scaling::Question),
 }
 
 impl Common {
@@ -118,6 +122,7 @@ fn all() -> Vec<Bench> {
         Bench::Ledger,
         Bench::Store,
         Bench::Series(series::Size::default()),
+        Bench::Scaling(scaling::Question::default()),
     ]
 }
 
@@ -129,5 +134,6 @@ async fn measure(bench: Bench, common: &Common) -> anyhow::Result<Report> {
         Bench::Ledger => ledger::measure(common).await.context("ledger"),
         Bench::Store => store::measure(common).await.context("store"),
         Bench::Series(size) => series::measure(size, common).context("series"),
+        Bench::Scaling(question) => scaling::measure(&question, common).context("scaling"),
     }
 }

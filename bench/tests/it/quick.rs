@@ -88,3 +88,17 @@ fn series() {
     let bytes = value(&rows, "a sample on the disk");
     assert!(bytes > 0.1 && bytes < 8.0, "{bytes}");
 }
+
+#[test]
+fn scaling() {
+    let rows = quick("scaling");
+    for part in ["later rows", "earlier rows"] {
+        let name = |what: &str| format!("{part}, quantile 0.98{what}");
+        assert_eq!(value(&rows, &name(": of")), 1.0);
+        for rule in ["forecast", "reactive"] {
+            let over = value(&rows, &name(&format!(", {rule}: overloaded")));
+            let cost = value(&rows, &name(&format!(", {rule}: replicas over need")));
+            assert!(over < 50.0 && (0.5..5.0).contains(&cost), "{part}, {rule}: {over} {cost}");
+        }
+    }
+}

@@ -11,7 +11,12 @@ const POINTS: usize = 4_000;
 #[expect(clippy::disallowed_methods, reason = "a stopwatch, not a time the product acts on")]
 fn main() -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout().lock();
-    let cfg = ForecastConfig { step_ms: 30_000, season_steps: Some(2_880), horizon: 10 };
+    let cfg = ForecastConfig {
+        step_ms: 30_000,
+        season_steps: Some(2_880),
+        horizon: 10,
+        plan_quantile: 0.98,
+    };
     let mut detectors = vec![Detector::new(DetectorConfig::for_step(30_000)); SERIES];
     let mut forecasters = vec![Forecaster::new(cfg); SERIES];
 

@@ -34,8 +34,8 @@ const FILL_MAX: i64 = 256;
 const STALE_MAX: u32 = 10;
 /// Largest magnitude taken: beyond it squares of sums would lose all precision.
 const VALUE_MAX: f64 = 1e15;
-/// Quantile of the load that must fit into the capacity provisioned.
-const PLAN_QUANTILE: f64 = 0.995;
+/// Bounds of [`ForecastConfig::plan_quantile`].
+const PLAN_QUANTILES: std::ops::RangeInclusive<f64> = 0.5..=0.9999;
 /// Share of a unit's capacity that provisioning fills; `plan` counts on the rest as headroom.
 const PLAN_UTILISATION: f64 = 0.85;
 /// Each tail of the two-sided 3-sigma band.
@@ -50,6 +50,18 @@ pub struct ForecastConfig {
     pub season_steps: Option<usize>,
     /// Steps ahead to forecast.
     pub horizon: usize,
+    /// Quantile of the load that must fit into the capacity provisioned, 0.5 to 0.9999 (others are
+    /// taken as the nearest of these). It depends on how often capacity is decided on: whoever
+    /// decides once in ten steps needs nearly all of the distribution each time, whoever decides at
+    /// every step provisions for the highest of many overlapping forecasts and needs less of each.
+    pub plan_quantile: f64,
+}
+
+impl ForecastConfig {
+    /// The quantile where capacity is decided on once per horizon.
+    pub const PLAN_ONCE: f64 = 0.995;
+    /// The quantile where capacity is decided on at every step.
+    pub const PLAN_EVERY_STEP: f64 = 0.98;
 }
 
 /// The next steps of a series: one entry per step ahead, all vectors of the same length.
@@ -62,8 +74,8 @@ pub struct Forecast {
     /// Upper edge of the two-sided 99.73 % band.
     pub hi: Vec<f64>,
     /// The load to provision for, at least `mean`. It is meant to be divided by the capacity of a
-    /// unit run at 85 %, so it is that share of the load's 99.5 % quantile: noisy hours get more
-    /// room, calm ones live on the headroom that is there anyway.
+    /// unit run at 85 %, so it is that share of the load's quantile in question: noisy hours get
+    /// more room, calm ones live on the headroom that is there anyway.
     pub plan: Vec<f64>,
     /// Which model answered: `ridge`, `damped_trend` (too little history yet) or `none` (no value).
     pub method: &'static str,
@@ -100,7 +112,11 @@ struct Row {
 impl Forecaster {
     /// A forecaster that has seen nothing.
     pub fn new(cfg: ForecastConfig) -> Self {
-        let cfg = ForecastConfig { step_ms: cfg.step_ms.max(1), ..cfg };
+        let cfg = ForecastConfig {
+            step_ms: cfg.step_ms.max(1),
+            plan_quantile: in_bounds(cfg.plan_quantile),
+            ..cfg
+        };
         let knots = knots(cfg.horizon);
         let season = cfg.season_steps.filter(|&s| s >= 8);
         let features = Features::new(season.map(|s| s as f64 * cfg.step_ms as f64));
@@ -221,7 +237,7 @@ impl Forecaster {
             .map(|k| {
                 let c = row.level + centre.get(k).copied().unwrap_or(0.0);
                 let q = |p| c + scale * self.bands.quantile(k, p);
-                [c, q(TAIL), q(1.0 - TAIL), q(PLAN_QUANTILE)]
+                [c, q(TAIL), q(1.0 - TAIL), q(self.cfg.plan_quantile)]
             })
             .collect();
         for h in 1..=self.cfg.horizon {
@@ -239,6 +255,12 @@ impl Forecaster {
         let x = unstabilise(z).clamp(-10.0 * VALUE_MAX, 10.0 * VALUE_MAX);
         if self.nonnegative { x.max(0.0) } else { x }
     }
+}
+
+/// The nearest quantile that is allowed; not a number is the highest default.
+fn in_bounds(quantile: f64) -> f64 {
+    let quantile = if quantile.is_nan() { ForecastConfig::PLAN_ONCE } else { quantile };
+    quantile.clamp(*PLAN_QUANTILES.start(), *PLAN_QUANTILES.end())
 }
 
 /// Whole steps from one time to another, rounded; safe for any pair of times.

@@ -130,7 +130,12 @@ impl Session {
                 if season.is_some_and(|s| s > SEASON_MAX) {
                     return Err(field("season", format!("more than {SEASON_MAX} steps")));
                 }
-                let cfg = ForecastConfig { step_ms, season_steps: season, horizon };
+                let cfg = ForecastConfig {
+                    step_ms,
+                    season_steps: season,
+                    horizon,
+                    plan_quantile: ForecastConfig::PLAN_ONCE,
+                };
                 State::Load { forecaster: Box::new(Forecaster::new(cfg)), horizon }
             }
         };

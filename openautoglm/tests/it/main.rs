@@ -11,6 +11,8 @@ mod cli;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod demo;
+#[cfg(test)]
 mod plans;
 #[cfg(test)]
 mod postgres;

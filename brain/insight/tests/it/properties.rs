@@ -88,7 +88,7 @@ proptest! {
         horizon in 0..40_usize,
         cut in 0..700_usize,
     ) {
-        let cfg = ForecastConfig { step_ms: 60_000, season_steps, horizon };
+        let cfg = ForecastConfig { step_ms: 60_000, season_steps, horizon, plan_quantile: 0.98 };
         let mut whole = Forecaster::new(cfg);
         let mut other = whole.clone();
         for (i, &(ts, value)) in points.iter().enumerate() {
@@ -117,7 +117,8 @@ proptest! {
 #[test]
 fn extreme_steps_do_not_overflow() {
     for step_ms in [i64::MIN, -1, 0, 1, i64::MAX] {
-        let cfg = ForecastConfig { step_ms, season_steps: Some(10), horizon: 3 };
+        let cfg =
+            ForecastConfig { step_ms, season_steps: Some(10), horizon: 3, plan_quantile: 0.98 };
         let mut forecaster = Forecaster::new(cfg);
         for ts in [i64::MIN, 0, i64::MAX, i64::MIN, 5] {
             forecaster.push(ts, Some(1.0));
@@ -128,7 +129,8 @@ fn extreme_steps_do_not_overflow() {
 
 #[test]
 fn a_series_survives_one_wild_timestamp() {
-    let cfg = ForecastConfig { step_ms: 60_000, season_steps: None, horizon: 1 };
+    let cfg =
+        ForecastConfig { step_ms: 60_000, season_steps: None, horizon: 1, plan_quantile: 0.98 };
     let mut forecaster = Forecaster::new(cfg);
     forecaster.push(i64::MAX, Some(1.0));
     for i in 0..30 {

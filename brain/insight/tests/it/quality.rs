@@ -106,8 +106,12 @@ fn errors(mean: &[f64], truth: &[(i64, f64)]) -> (f64, f64) {
 fn load_forecast_beats_last_value_and_its_band_holds() {
     let series = series("nasa_http.csv");
     let (horizon, season, from) = (10, 2880, 6 * 2880);
-    let mut forecaster =
-        Forecaster::new(ForecastConfig { step_ms: 30_000, season_steps: Some(season), horizon });
+    let mut forecaster = Forecaster::new(ForecastConfig {
+        step_ms: 30_000,
+        season_steps: Some(season),
+        horizon,
+        plan_quantile: 0.995,
+    });
     let known = |v: f64| v.is_finite().then_some(v);
     let (ts, values): (Vec<i64>, Vec<Option<f64>>) =
         series[..from].iter().map(|&(t, v)| (t, known(v))).unzip();

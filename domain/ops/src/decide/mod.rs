@@ -19,7 +19,8 @@ use serde_json::json;
 
 pub use policy::{Aim, Decision, DecisionPolicy, FindingDraft, Outlook, ProposalDraft};
 
-use crate::{Direction, Fleet, ServiceSnapshot};
+use crate::{Basis, Direction, Fleet, ServiceSnapshot};
+use numbers::peak;
 use scale::Judged;
 use topology::Growth;
 
@@ -171,7 +172,11 @@ fn downs(
             service: name.clone(),
             reason: format!("{name} from {wanted} to {target} replicas: {}", one.outlook.why),
             answers: vec![(name.clone(), FindingKind::Surplus)],
-            actions: vec![scale_to(name, target, stays_below(snapshot))],
+            actions: vec![scale_to(
+                name,
+                target,
+                stays_below(snapshot, one.outlook.basis(), target),
+            )],
             expires_in_ms: expires_ms(snapshot, policy),
         });
     }
@@ -188,19 +193,44 @@ fn scale_to(service: &ServiceName, replicas: u32, expect: Vec<Expectation>) -> A
     }
 }
 
-/// After replicas are removed, utilisation stays under the threshold for two steps: otherwise the
-/// removal is taken back. Promised only where utilisation is measured.
-fn stays_below(snapshot: &ServiceSnapshot) -> Vec<Expectation> {
+/// Steps in which a removal is watched.
+const WATCHED_STEPS: usize = 4;
+/// Share of capacity at which a service counts as full, whatever a forecast allows.
+const FULL: f64 = 0.98;
+
+/// After replicas are removed, utilisation stays within what the forecast said it could reach, for
+/// two steps: otherwise the forecast was wrong, and the removal is taken back. Single steps may pass
+/// the threshold, which is for the mean. Promised only where utilisation is measured and something
+/// was forecast: the reactive rule foresees nothing.
+fn stays_below(
+    snapshot: &ServiceSnapshot,
+    basis: Option<Basis>,
+    replicas: u32,
+) -> Vec<Expectation> {
+    let top = |values: &[f64]| peak(values.get(..WATCHED_STEPS).unwrap_or(values));
+    let forecast = match basis {
+        Some(Basis::Load) => snapshot.load_forecast.as_ref(),
+        Some(Basis::Utilisation) => snapshot.utilisation_forecast.as_ref(),
+        None => None,
+    };
+    let each = match basis {
+        Some(Basis::Load) => snapshot.capacity.map(|capacity| capacity.per_replica),
+        _ => snapshot.ready().map(|ready| 1.0 / f64::from(ready.max(1))),
+    };
+    let (Some(top), Some(each)) = (forecast.and_then(|f| top(&f.hi)), each) else {
+        return Vec::new();
+    };
     if snapshot.utilisation.newest_at.is_none() {
         return Vec::new();
     }
     let step_ms = snapshot.service.scaling.step_ms.max(1);
     let percent = if snapshot.utilisation_metric == "cpu_usage" { 100.0 } else { 1.0 };
-    let threshold = snapshot.service.scaling.threshold.clamp(0.05, 1.0) * percent;
+    let threshold = snapshot.service.scaling.threshold.clamp(0.05, 1.0);
+    let most = (top / (each * f64::from(replicas.max(1)))).min(FULL).max(threshold);
     vec![Expectation {
         observe: Observable::Metric(snapshot.utilisation_metric.to_owned()),
         is: Comparison::Le,
-        value: json!(threshold),
+        value: json!((most * percent * 1e4).round() / 1e4),
         within_ms: step_ms.saturating_mul(2),
         hold_ms: step_ms.saturating_mul(2),
     }]

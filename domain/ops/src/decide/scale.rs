@@ -239,7 +239,8 @@ fn again(
     })
 }
 
-/// The last `count` outlooks, when there are so many one step apart up to now.
+/// The last `count` outlooks, when there are so many up to now with at most one left out between
+/// two of them: a decision that a busy machine left out says nothing about the load.
 fn run_before(snapshot: &ServiceSnapshot, count: usize, now: Timestamp) -> Option<&[PastOutlook]> {
     let start = snapshot.history.len().checked_sub(count)?;
     let run = snapshot.history.get(start..)?;
@@ -247,7 +248,7 @@ fn run_before(snapshot: &ServiceSnapshot, count: usize, now: Timestamp) -> Optio
     let mut next = now;
     for past in run.iter().rev() {
         let gap = next.millis_since(past.at);
-        if gap <= 0 || gap > step_ms.saturating_mul(3) / 2 {
+        if gap <= 0 || gap > step_ms.saturating_mul(5) / 2 {
             return None;
         }
         next = past.at;

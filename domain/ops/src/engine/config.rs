@@ -11,7 +11,8 @@ use crate::{Decision, DecisionPolicy, Desk, SignalHub};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OpsConfig {
-    /// How often the loop looks which services are due.
+    /// How often the loop looks which services are due at least; up to four times as often where
+    /// they are due at different moments.
     pub tick_ms: u64,
     /// The numbers decisions go by.
     pub policy: DecisionPolicy,

@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oag_runtime::{OnError, ShutdownHandle, Supervisor, TaskKind};
-use oag_types::Tenant;
+use oag_types::{Tenant, Timestamp};
 use tokio::time::MissedTickBehavior;
 
 use super::Ops;
 use crate::Source;
 
+/// Most looks in the time of `tick_ms`.
+const LOOKS_IN_TICK: u64 = 4;
+
 impl Ops {
-    /// Starts the loop under the supervisor: a look every `tick_ms` at which services are due. A
-    /// step in hand is finished when the process drains.
+    /// Starts the loop under the supervisor: a look at the moment the next service is due, and at
+    /// least every `tick_ms`. A step in hand is finished when the process drains.
     pub fn start(self: &Arc<Self>, supervisor: &Supervisor) {
         let ops = Arc::clone(self);
         let shutdown = supervisor.shutdown().clone();
@@ -43,11 +46,10 @@ impl Ops {
     }
 
     async fn run(&self, shutdown: ShutdownHandle) {
-        let mut ticks = ticks(self.config.tick_ms);
         loop {
             tokio::select! {
                 () = shutdown.draining() => return,
-                _ = ticks.tick() => {}
+                () = tokio::time::sleep(self.pause(self.clock.now())) => {}
             }
             let tenants = match self.desk.tenants().await {
                 Ok(tenants) => tenants,
@@ -66,6 +68,15 @@ impl Ops {
                 }
             }
         }
+    }
+
+    /// Until the next service is due. A look at fixed times would miss one that is due a
+    /// millisecond later by a whole tick; services that are due at many moments share looks, so that
+    /// the catalogue is not read for each.
+    fn pause(&self, now: Timestamp) -> Duration {
+        let most = self.config.tick_ms.max(1);
+        let due = self.next_due().map(|due| due.millis_since(now).max(0).unsigned_abs());
+        Duration::from_millis(due.unwrap_or(most).clamp(most.div_ceil(LOOKS_IN_TICK), most))
     }
 
     async fn run_source(&self, tenant: &Tenant, source: &dyn Source) {

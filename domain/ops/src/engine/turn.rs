@@ -90,6 +90,12 @@ impl Ops {
         (wanted, gone)
     }
 
+    /// When the next service is due; none before any was looked at.
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        let tenants = lock(&self.tenants);
+        tenants.values().flat_map(|t| t.services.values()).filter_map(|w| w.next_due).min()
+    }
+
     pub(super) async fn observe(
         &self,
         tenant: &Tenant,

@@ -1,5 +1,6 @@
 //! Limits of the hub and what it counts.
 
+use oag_insight::ForecastConfig;
 use oag_types::Problem;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,9 @@ pub struct HubConfig {
     pub season_ms: Option<i64>,
     /// Steps ahead to forecast.
     pub horizon: usize,
+    /// Quantile of the load that must fit into the capacity provisioned, 0.5 to 0.9999: higher is
+    /// safer and dearer.
+    pub plan_quantile: f64,
     /// Most forecasters of a tenant.
     pub forecasters_max: usize,
 }
@@ -44,6 +48,7 @@ impl Default for HubConfig {
             history_ms: 14 * 86_400_000,
             season_ms: Some(86_400_000),
             horizon: 10,
+            plan_quantile: ForecastConfig::PLAN_EVERY_STEP,
             forecasters_max: 5_000,
         }
     }

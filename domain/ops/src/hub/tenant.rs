@@ -300,6 +300,7 @@ pub(super) fn forecast_config(
         step_ms,
         season_steps: season_steps.or(day).filter(|steps| *steps > 1),
         horizon: config.horizon,
+        plan_quantile: config.plan_quantile,
     }
 }
 

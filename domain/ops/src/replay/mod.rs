@@ -179,7 +179,7 @@ fn lay_out(
         clippy::cast_precision_loss,
         reason = "a share of a count that is far below 2^52"
     )]
-    let warmup = (config.warmup_share.clamp(0.0, 0.95) * count as f64) as usize;
+    let warmup = (config.warmup_share.clamp(0.0, 0.99) * count as f64) as usize;
     Ok(Recorded {
         service: service.clone(),
         each,

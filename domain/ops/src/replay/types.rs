@@ -20,6 +20,23 @@ pub struct NamedPolicy {
     /// The threshold for every service; each service's own when absent.
     #[serde(default)]
     pub threshold: Option<f64>,
+    /// The quantile of the load ahead that must fit, 0.5 to 0.9999; that of a hub when absent.
+    #[serde(default)]
+    pub plan_quantile: Option<f64>,
+}
+
+impl NamedPolicy {
+    /// The usual numbers under a rule for every service.
+    #[must_use]
+    pub fn usual(name: impl Into<String>, mode: ScalingMode) -> Self {
+        Self {
+            name: name.into(),
+            policy: DecisionPolicy::default(),
+            mode: Some(mode),
+            threshold: None,
+            plan_quantile: None,
+        }
+    }
 }
 
 /// How a replay simulates.

@@ -99,7 +99,10 @@ impl<'a> World<'a> {
         config: &'a ReplayConfig,
     ) -> Result<Self, Problem> {
         let clock = FakeClock::at(Timestamp::default());
-        let hub = SignalHub::new(HubConfig::default(), Arc::new(clock.clone()), None);
+        let usual = HubConfig::default();
+        let plan_quantile = policy.plan_quantile.unwrap_or(usual.plan_quantile);
+        let config_of_hub = HubConfig { plan_quantile, ..usual };
+        let hub = SignalHub::new(config_of_hub, Arc::new(clock.clone()), None);
         let tenant = Tenant::default_tenant();
         let mut services: Vec<Simulated<'a>> = Vec::with_capacity(recorded.len());
         for one in recorded {

@@ -39,12 +39,15 @@ fn two_forecasts_over_the_threshold_add_replicas() {
 }
 
 #[test]
-fn forecasts_with_a_gap_between_them_are_not_consecutive() {
+fn forecasts_with_one_decision_left_out_are_consecutive_and_with_two_they_are_not() {
     let mut order = snapshot(service("order"), 7, 1000.0);
     order.load_forecast = Some(forecast(1400.0));
-    order.history = history(&[8, 8]);
-    order.history.pop();
-    assert_eq!(target(&decide(&fleet([order]), &Default::default(), now()), "order"), None);
+    order.history = history(&[8, 8, 8]);
+    for expected in [Some(9), None] {
+        order.history.pop();
+        let decision = decide(&fleet([order.clone()]), &Default::default(), now());
+        assert_eq!(target(&decision, "order").map(|(replicas, _)| replicas), expected);
+    }
 }
 
 #[test]

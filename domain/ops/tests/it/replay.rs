@@ -20,13 +20,10 @@ fn recording() -> String {
 }
 
 fn policies() -> [NamedPolicy; 2] {
-    let named = |name: &str, mode| NamedPolicy {
-        name: name.to_owned(),
-        policy: Default::default(),
-        mode: Some(mode),
-        threshold: None,
-    };
-    [named("predictive", ScalingMode::Predictive), named("reactive", ScalingMode::Reactive)]
+    [
+        NamedPolicy::usual("predictive", ScalingMode::Predictive),
+        NamedPolicy::usual("reactive", ScalingMode::Reactive),
+    ]
 }
 
 fn records(text: &str) -> Vec<Signal> {

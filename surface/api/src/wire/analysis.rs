@@ -175,6 +175,9 @@ documents! {
         /// The threshold for every service; each service's own when absent.
         #[serde(default)]
         pub threshold: Option<f64>,
+        /// The quantile of the load ahead that must fit, 0.5 to 0.9999; 0.98 when absent.
+        #[serde(default)]
+        pub plan_quantile: Option<f64>,
     }
 
     /// How a replay simulates; what is left out has its default.

@@ -61,6 +61,8 @@ struct PolicyFile {
     mode: Option<ScalingMode>,
     #[serde(default)]
     threshold: Option<f64>,
+    #[serde(default)]
+    plan_quantile: Option<f64>,
 }
 
 fn mode(text: &str) -> Result<ScalingMode, String> {
@@ -112,8 +114,9 @@ async fn policies(args: &ReplayArgs, terminal: &Terminal) -> anyhow::Result<Vec<
     let mut found = Vec::new();
     for (name, file) in &args.policy {
         let text = input::text(Path::new(file), terminal).await?;
-        let PolicyFile { policy, mode, threshold } = input::parse(&text, file)?;
-        found.push(NamedPolicy { name: name.clone(), policy, mode, threshold });
+        let file: PolicyFile = input::parse(&text, file)?;
+        let PolicyFile { policy, mode, threshold, plan_quantile } = file;
+        found.push(NamedPolicy { name: name.clone(), policy, mode, threshold, plan_quantile });
     }
     let usual = [ScalingMode::Predictive, ScalingMode::Reactive];
     let modes: &[ScalingMode] = match (args.compare.is_empty(), found.is_empty()) {
@@ -122,8 +125,7 @@ async fn policies(args: &ReplayArgs, terminal: &Terminal) -> anyhow::Result<Vec<
     };
     for mode in modes {
         let name = serde_json::to_value(mode)?.as_str().unwrap_or_default().to_owned();
-        let policy = oag_ops::DecisionPolicy::default();
-        found.push(NamedPolicy { name, policy, mode: Some(*mode), threshold: None });
+        found.push(NamedPolicy::usual(name, *mode));
     }
     let mut names: Vec<&str> = found.iter().map(|policy| policy.name.as_str()).collect();
     names.sort_unstable();

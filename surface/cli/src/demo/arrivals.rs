@@ -40,6 +40,11 @@ pub(super) fn arrivals(rates: &[f64], step_ms: i64, seed: u64) -> Vec<u64> {
     moments
 }
 
+/// Requests per second of each step as they would have been counted, had they come like this.
+pub(super) fn drawn(rates: &[f64], step_ms: i64, seed: u64) -> Vec<f64> {
+    offered(&arrivals(rates, step_ms, seed), rates.len(), step_ms)
+}
+
 /// The step a moment lies in.
 pub(super) fn step_of(micros: u64, step_ms: i64) -> usize {
     (micros / (step_ms.max(1) as u64 * 1_000)) as usize

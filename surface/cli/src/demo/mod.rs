@@ -198,6 +198,8 @@ impl Stage<'_> {
         let mut machine = machine::Machine::read();
         let step_ms = args.step_ms;
         let load = Load::of_window(args.minutes as usize, WARMUP, PEAK_REPLICAS * CAPACITY)?;
+        // The past came the way the window will: as single requests, from dice of its own.
+        let past = arrivals::drawn(&load.history, step_ms, !args.seed);
         let played = load.played();
         let arrivals = Arc::new(arrivals::arrivals(&played, step_ms, args.seed));
         let offered = arrivals::offered(&arrivals, played.len(), step_ms);
@@ -214,7 +216,7 @@ impl Stage<'_> {
         world::create(&self.api, &sizes, &program.display().to_string(), step_ms).await?;
         terminal.say("five services start");
         let addresses = world::addresses(&self.api, START_PATIENCE).await?;
-        let (start, start_at) = self.teach(&load, step_ms).await?;
+        let (start, start_at) = self.teach(&past, step_ms).await?;
         let play = Play { sizes, steps, arrivals, offered, start, start_at };
         let screen = Screen::new(terminal);
         let conductor = Conductor::new(&self.api, Arc::clone(&self.clock), &play, screen);
@@ -238,16 +240,16 @@ impl Stage<'_> {
     /// what was taught.
     async fn teach(
         &self,
-        load: &Load,
+        past: &[f64],
         step_ms: i64,
     ) -> anyhow::Result<(Duration, oag_types::Timestamp)> {
-        self.terminal.say(&format!("teaching the forecaster {} minutes", load.history.len()));
+        self.terminal.say(&format!("teaching the forecaster {} minutes", past.len()));
         let mut allowance_ms = 3_000;
         loop {
             let ahead = self.clock.now().plus_millis(allowance_ms).as_millis();
             let whole = (ahead.div_euclid(step_ms) + 1) * step_ms;
             let start_at = oag_types::Timestamp::from_millis(whole);
-            world::teach(&self.api, &load.history, start_at, step_ms).await?;
+            world::teach(&self.api, past, start_at, step_ms).await?;
             let left = start_at.millis_since(self.clock.now());
             if left >= 200 {
                 let start = self.clock.monotonic() + Duration::from_millis(left.unsigned_abs());
