@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::Context as _;
 use async_trait::async_trait;
 use oag_api::{ApiConfig, ApiParts};
-use oag_ops::{
-    ActivePlan, Desk, HubConfig, LongTerm, LongTermError, Ops, OpsConfig, OpsParts, SignalHub,
-};
+use oag_ops::{ActivePlan, Desk, HubConfig, LongTerm, Ops, OpsConfig, OpsParts, SignalHub};
 use oag_pilot::{
     Caller, CheckpointSink, ExecError, Executor, LogKeys, LogLine, Meter, NoCrashPoints, Observed,
     Operation, Pilot, PilotConfig, PilotParts, Proposal,
@@ -20,10 +18,7 @@ use oag_runtime::{
 use oag_series::{SeriesConfig, SeriesStore};
 use oag_store::{SqliteConfig, SqliteStore};
 use oag_store_port::Store;
-use oag_types::{
-    Finding, PlanId, Problem, Receipt, Sample, SeriesKey, Service, ServiceName, StoryId, Tenant,
-    Timestamp,
-};
+use oag_types::{Finding, PlanId, Problem, Receipt, Service, ServiceName, StoryId, Tenant};
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -67,7 +62,7 @@ impl World {
         let ids: Arc<dyn IdSource> = Arc::new(RandomIds);
         let config = SeriesConfig::default();
         let series = Arc::new(SeriesStore::open(dir.join("series"), config, Arc::clone(&clock))?);
-        let months: Arc<dyn LongTerm> = Arc::new(Months(Arc::clone(&series)));
+        let months = Arc::clone(&series) as Arc<dyn LongTerm>;
         let hub = SignalHub::new(HubConfig::default(), Arc::clone(&clock), Some(months));
         let hub = Arc::new(hub);
         let executor = Arc::new(Memory::default());
@@ -209,34 +204,6 @@ impl Meter for Memory {
 
 impl CheckpointSink for Memory {
     fn keep(&self, _: &Tenant, _: u64, _: &str) {}
-}
-
-/// The chunk files as the hub sees them.
-struct Months(Arc<SeriesStore>);
-
-impl LongTerm for Months {
-    fn append(
-        &self,
-        tenant: &Tenant,
-        key: &SeriesKey,
-        sample: Sample,
-    ) -> Result<(), LongTermError> {
-        self.0.append(tenant, key, sample).map_err(|error| LongTermError(error.to_string()))
-    }
-
-    fn range(
-        &self,
-        tenant: &Tenant,
-        key: &SeriesKey,
-        from: Timestamp,
-        to: Timestamp,
-    ) -> Result<Vec<Sample>, LongTermError> {
-        self.0.range(tenant, key, from, to).map_err(|error| LongTermError(error.to_string()))
-    }
-
-    fn series(&self, tenant: &Tenant) -> Result<Vec<SeriesKey>, LongTermError> {
-        Ok(self.0.series(tenant))
-    }
 }
 
 /// The pilot as the loop sees it. It asks what the binary's own asks, so that a step costs the

@@ -16,7 +16,7 @@ use oag_store_port::Store;
 use crate::config::Config;
 use crate::data::DataDir;
 use crate::figures::{self, LoopProbe};
-use crate::wiring::{CheckpointFiles, HubMeter, LoopDesk, Months, StandAt};
+use crate::wiring::{CheckpointFiles, HubMeter, LoopDesk, StandAt};
 
 /// Everything a running process holds.
 pub(crate) struct Parts {
@@ -40,7 +40,7 @@ pub(crate) async fn build(
     let store = open_store(config, data).await?;
     let series =
         Arc::new(SeriesStore::open(data.series(), config.series.clone(), Arc::clone(&clock))?);
-    let long_term: Arc<dyn LongTerm> = Arc::new(Months(Arc::clone(&series)));
+    let long_term = Arc::clone(&series) as Arc<dyn LongTerm>;
     let hub = Arc::new(SignalHub::new(config.signals.clone(), Arc::clone(&clock), Some(long_term)));
     let local = LocalExecutor::new(config.local.clone(), Arc::clone(&clock), supervisor.clone())?;
     let log_keys = data.log_keys()?;

@@ -7,13 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use oag_ops::{ActivePlan, Desk, LongTerm, LongTermError, SignalHub};
+use oag_ops::{ActivePlan, Desk, SignalHub};
 use oag_pilot::{Caller, CheckpointSink, CrashPoints, Meter, Observed, Phase, Pilot, Proposal};
 use oag_runtime::Clock;
-use oag_series::SeriesStore;
-use oag_types::{
-    Finding, PlanId, Problem, Sample, SeriesKey, Service, ServiceName, StoryId, Tenant, Timestamp,
-};
+use oag_types::{Finding, PlanId, Problem, Service, ServiceName, StoryId, Tenant};
 use serde_json::json;
 
 /// The pilot as the loop sees it.
@@ -111,34 +108,6 @@ pub(crate) struct HubMeter {
 impl Meter for HubMeter {
     async fn latest(&self, tenant: &Tenant, service: &ServiceName, metric: &str) -> Option<f64> {
         self.hub.fresh(tenant, service, metric, self.clock.now())
-    }
-}
-
-/// The chunk files as the hub sees them.
-pub(crate) struct Months(pub(crate) Arc<SeriesStore>);
-
-impl LongTerm for Months {
-    fn append(
-        &self,
-        tenant: &Tenant,
-        key: &SeriesKey,
-        sample: Sample,
-    ) -> Result<(), LongTermError> {
-        self.0.append(tenant, key, sample).map_err(|error| LongTermError(error.to_string()))
-    }
-
-    fn range(
-        &self,
-        tenant: &Tenant,
-        key: &SeriesKey,
-        from: Timestamp,
-        to: Timestamp,
-    ) -> Result<Vec<Sample>, LongTermError> {
-        self.0.range(tenant, key, from, to).map_err(|error| LongTermError(error.to_string()))
-    }
-
-    fn series(&self, tenant: &Tenant) -> Result<Vec<SeriesKey>, LongTermError> {
-        Ok(self.0.series(tenant))
     }
 }
 

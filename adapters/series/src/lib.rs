@@ -13,6 +13,7 @@ mod chunk;
 mod config;
 mod crc;
 mod error;
+mod long_term;
 mod seal;
 mod segment;
 mod store;
