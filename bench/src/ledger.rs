@@ -37,12 +37,17 @@ pub(crate) async fn measure(common: &Common) -> anyhow::Result<Report> {
     appends(&mut report, "SQLite", Arc::clone(&store) as Arc<dyn Upkeep>, &goals, common).await?;
     let tenant = Tenant::default_tenant();
     let world = World::over(Arc::clone(&store) as _, scratch.path(), SystemClock::shared()).await?;
-    fill(&mut report, &store, &tenant, rows).await?;
+    fill(&mut report, "SQLite", store.as_ref(), &tenant, rows).await?;
     verify(&mut report, &truth, &tenant, rows)?;
-    prove(&mut report, &world, proofs).await?;
+    prove(&mut report, "SQLite", &world, proofs).await?;
     if let Some(url) = &common.postgres {
+        let store = postgres(url).await?;
         let goals = [(1, None), (16, None), (256, None)];
-        appends(&mut report, "PostgreSQL", postgres(url).await?, &goals, common).await?;
+        appends(&mut report, "PostgreSQL", Arc::clone(&store), &goals, common).await?;
+        let (place, clock) = (scratch.path().join("postgres"), SystemClock::shared());
+        let world = World::over(Arc::clone(&store) as _, &place, clock).await?;
+        fill(&mut report, "PostgreSQL", store.as_ref(), &tenant, rows).await?;
+        prove(&mut report, "PostgreSQL", &world, proofs).await?;
     }
     Ok(report)
 }
@@ -73,6 +78,7 @@ async fn appends(
         }
         let each = count(written.millis.len()) / written.groups.max(1.0);
         report.row(name("rows in a transaction"), each, "");
+        report.row(name("p50"), percentile(&mut written.millis, 0.5), "ms");
         report.row(name("p99"), percentile(&mut written.millis, 0.99), "ms");
         report.row(name("processor time of a row"), written.cpu_micros(), "us");
     }
@@ -82,7 +88,8 @@ async fn appends(
 /// Many rows in each commit: what the tree and the tables cost when the disk does not count.
 async fn fill(
     report: &mut Report,
-    store: &SqliteStore,
+    name: &str,
+    store: &dyn Upkeep,
     tenant: &Tenant,
     rows: u64,
 ) -> anyhow::Result<()> {
@@ -97,9 +104,9 @@ async fn fill(
     }
     let took = watch.took();
     let rows = count(usize::try_from(rows)?);
-    report.row("SQLite, 1,000 rows in a commit, appends", rows / took.wall_s, "rows/s");
-    let cpu = 1e6 * took.cpu_s / rows;
-    report.row("SQLite, 1,000 rows in a commit, processor time of a row", cpu, "us");
+    let name = |what: &str| format!("{name}, 1,000 rows in a commit, {what}");
+    report.row(name("appends"), rows / took.wall_s, "rows/s");
+    report.row(name("processor time of a row"), 1e6 * took.cpu_s / rows, "us");
     Ok(())
 }
 
@@ -139,7 +146,12 @@ fn verify(report: &mut Report, dir: &Path, tenant: &Tenant, rows: u64) -> anyhow
 
 /// Proofs of rows spread over the whole log, each with a signature over the present head, and
 /// their checks.
-async fn prove(report: &mut Report, world: &World, proofs: u64) -> anyhow::Result<()> {
+async fn prove(
+    report: &mut Report,
+    name: &str,
+    world: &World,
+    proofs: u64,
+) -> anyhow::Result<()> {
     let (pilot, tenant, admin) = (&world.pilot, &world.tenant, &world.admin);
     let head = pilot.ledger_head(tenant, admin).await?;
     let key: VerifierKey = head.verifier_key.parse()?;
@@ -156,8 +168,9 @@ async fn prove(report: &mut Report, world: &World, proofs: u64) -> anyhow::Resul
     }
     let checked = watch.took();
     let total = count(bundles.len());
-    report.row("proofs made, one after the other", total / made.wall_s, "proofs/s");
-    report.row("proofs made, processor time", 1e6 * made.cpu_s / total, "us");
-    report.row("proofs checked", total / checked.wall_s, "proofs/s");
+    let name = |what: &str| format!("{name}, {what}");
+    report.row(name("proofs made, one after the other"), total / made.wall_s, "proofs/s");
+    report.row(name("proofs made, processor time"), 1e6 * made.cpu_s / total, "us");
+    report.row(name("proofs checked"), total / checked.wall_s, "proofs/s");
     Ok(())
 }
