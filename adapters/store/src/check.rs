@@ -9,6 +9,8 @@ const NAME_LEN_MAX: usize = 200;
 const BODY_LEN_MAX: usize = 16 << 20;
 /// Most parts of one batch.
 const PARTS_MAX: usize = 10_000;
+/// About what ids, times and hashes of a part take.
+const PART_BYTES: usize = 256;
 
 /// Whether the batch can be written at all.
 pub(crate) fn batch(batch: &Batch) -> Result<(), StoreError> {
@@ -37,6 +39,15 @@ pub(crate) fn batch(batch: &Batch) -> Result<(), StoreError> {
         json("ledger payload", &row.payload)?;
     }
     Ok(())
+}
+
+/// About how many bytes the batch writes.
+pub(crate) fn size(batch: &Batch) -> usize {
+    let bodies = batch.puts.iter().filter_map(|put| put.body.as_ref()).map(String::len);
+    let tasks = batch.tasks.iter().map(|task| task.body.len());
+    let payloads = batch.ledger.iter().map(|row| row.payload.len());
+    let parts = batch.puts.len() + batch.tasks.len() + batch.complete.len() + batch.ledger.len();
+    bodies.chain(tasks).chain(payloads).sum::<usize>() + parts * PART_BYTES
 }
 
 /// Not empty, not long, and text that both databases can keep.

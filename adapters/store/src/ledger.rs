@@ -11,7 +11,7 @@ pub(crate) struct Extension {
     /// Subtrees that became complete.
     pub(crate) nodes: Vec<CompletedNode>,
     /// The frontier after it.
-    pub(crate) frontier: Vec<u8>,
+    pub(crate) frontier: Frontier,
 }
 
 /// A row about to be stored.
@@ -34,17 +34,19 @@ pub(crate) struct StoredRow {
     pub(crate) payload: Option<String>,
 }
 
-/// Extends the tree whose frontier is stored (`None`: empty) by `appends`.
+/// The frontier as it is stored (`None`: empty).
+pub(crate) fn frontier(stored: Option<&[u8]>) -> Result<Frontier, StoreError> {
+    let parsed = stored.map(Frontier::parse).transpose();
+    Ok(parsed.map_err(|error| broken(&error))?.unwrap_or_default())
+}
+
+/// Extends the tree with this frontier by `appends`.
 pub(crate) fn extend(
-    stored: Option<&[u8]>,
+    mut frontier: Frontier,
     tenant: &Tenant,
     at: Timestamp,
     appends: &[LedgerAppend],
 ) -> Result<Extension, StoreError> {
-    let mut frontier = match stored {
-        Some(bytes) => Frontier::parse(bytes).map_err(|error| broken(&error))?,
-        None => Frontier::new(),
-    };
     let mut rows = Vec::with_capacity(appends.len());
     let mut nodes = Vec::new();
     for append in appends {
@@ -70,7 +72,7 @@ pub(crate) fn extend(
             payload: append.payload.clone(),
         });
     }
-    Ok(Extension { rows, nodes, frontier: frontier.to_bytes() })
+    Ok(Extension { rows, nodes, frontier })
 }
 
 /// The row as the ledger knows it.

@@ -43,12 +43,19 @@ pub enum StoreError {
     /// The write queue is full: later.
     #[error("the store's write queue is full")]
     Overloaded,
-    /// The database does not answer or failed: later, or a person must look.
+    /// The database does not answer or failed; the command was not done: later, or a person must
+    /// look.
     #[error("the store is not available: {0}")]
     Unavailable(String),
+    /// The database failed at the very moment of writing: the command was done, or it was not.
+    /// Read before trying again.
+    #[error("it is not known whether the store did it: {0}")]
+    OutcomeUnknown(String),
 }
 
 /// Keeps the truth. Implementations: SQLite and PostgreSQL (`adapters/store`), one contract suite.
+///
+/// Every method that writes may answer `OutcomeUnknown` as well.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Takes over as leader: raises the epoch by one and returns it. Older epochs are fenced.
@@ -60,7 +67,8 @@ pub trait Store: Send + Sync + 'static {
     /// Does all of the batch, durably, or nothing. A batch with only ledger rows is an append.
     ///
     /// # Errors
-    /// `Conflict`, `LostLease`, `Fenced`, `Invalid`, `Overloaded`, `Unavailable`.
+    /// `Conflict`, `LostLease`, `Fenced`, `Invalid`, `Overloaded`, `Unavailable`,
+    /// `OutcomeUnknown`.
     async fn commit(&self, tenant: &Tenant, batch: Batch) -> Result<Committed, StoreError>;
 
     /// Leases due tasks: those ready, and those whose lease ran out or belongs to an older epoch.

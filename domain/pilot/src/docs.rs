@@ -60,6 +60,11 @@ pub(crate) fn store_problem(error: StoreError) -> Problem {
             tracing::error!(%error, "store failed");
             Problem::new(Code::STORE_UNAVAILABLE, "the store does not answer").retry_after(5)
         }
+        StoreError::OutcomeUnknown(_) => {
+            tracing::error!(%error, "store failed while it was writing");
+            let text = "the store was lost while it was writing; look before you try again";
+            Problem::new(Code::STORE_UNAVAILABLE, text)
+        }
     }
 }
 

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use deadpool_postgres::{
     Client, GenericClient, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime,
-    TimeoutType,
+    TimeoutType, Transaction,
 };
 use oag_store_port::StoreError;
 use tokio_postgres::config::SslMode;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, Severity, SqlState};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
 
@@ -19,15 +19,27 @@ use crate::migration::{Applied, POSTGRES, pending};
 /// Two processes that start at once must not migrate at once.
 const MIGRATION_LOCK: i64 = 0x006f_6167_7374_6f72;
 
+/// Classes of the server's codes for what is wrong with data, integrity or size.
+const DATA: [&str; 3] = ["22", "23", "54"];
+
+/// For a transaction that reads or writes everything.
+pub(super) const NO_HURRY: &str =
+    "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
+
 /// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum Fail {
     Refused(StoreError),
     /// Lost against another transaction: nothing is wrong with it, it is done again.
     Again(String),
+    /// The server does not take what one of the commands writes.
+    Data(String),
+    /// The connection was lost at the moment of writing.
+    Unknown(String),
 }
 
-pub(super) fn pool(url: &str, config: &PostgresConfig) -> Result<Pool, SetupError> {
+/// At most `size` connections.
+pub(super) fn pool(url: &str, config: &PostgresConfig, size: usize) -> Result<Pool, SetupError> {
     let mut address: tokio_postgres::Config = url.parse().map_err(|error| {
         // The error of the parser names the option, never the password.
         SetupError::Unsupported(format!("the database address is not valid: {error}"))
@@ -44,18 +56,24 @@ pub(super) fn pool(url: &str, config: &PostgresConfig) -> Result<Pool, SetupErro
     if address.get_application_name().is_none() {
         address.application_name("open-autoglm");
     }
+    let patience = Duration::from_millis(config.statement_timeout_ms);
+    if address.get_tcp_user_timeout().is_none() && !patience.is_zero() {
+        // A server that has gone without a word is noticed, also in the middle of a COMMIT.
+        address.tcp_user_timeout(patience).keepalives_idle(patience);
+    }
     let given = address.get_options().unwrap_or_default();
-    // An answer means durable, whatever the server's defaults are.
+    // An answer means durable, whatever the server's defaults are. A process that is frozen in the
+    // middle of a command loses its locks.
     let options = format!(
         "{given} -c synchronous_commit=on -c default_transaction_isolation=read\\ committed \
-         -c statement_timeout={}",
+         -c statement_timeout={0} -c idle_in_transaction_session_timeout={0}",
         config.statement_timeout_ms
     );
     address.options(options.trim());
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = Manager::from_config(address, NoTls, recycling);
     Pool::builder(manager)
-        .max_size(config.pool_size.max(2))
+        .max_size(size)
         .runtime(Runtime::Tokio1)
         .wait_timeout(Some(Duration::from_millis(config.wait_ms)))
         .build()
@@ -125,6 +143,31 @@ pub(super) async fn execute(
     Ok(client.execute(&statement, params).await?)
 }
 
+/// The same for a statement that is a transaction by itself.
+pub(super) async fn execute_alone(
+    client: &Client,
+    sql: &str,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<u64, Fail> {
+    let statement = client.prepare_cached(sql).await?;
+    client.execute(&statement, params).await.map_err(written)
+}
+
+/// Ends a transaction; what it did is durable when this returns.
+pub(super) async fn commit(tx: Transaction<'_>) -> Result<(), Fail> {
+    tx.commit().await.map_err(written)
+}
+
+/// What an error means that came when the server was asked to make something durable: an answer
+/// that leaves the connection as it is says no; anything else leaves the outcome open.
+fn written(error: tokio_postgres::Error) -> Fail {
+    let severity = error.as_db_error().and_then(DbError::parsed_severity);
+    if severity == Some(Severity::Error) {
+        return Fail::from(error);
+    }
+    Fail::Unknown(explain(&error))
+}
+
 /// The message of the server, or the chain of causes. Never row contents.
 pub(crate) fn explain(error: &tokio_postgres::Error) -> String {
     if let Some(answer) = error.as_db_error() {
@@ -146,6 +189,10 @@ impl From<tokio_postgres::Error> for Fail {
         if error.code().is_some_and(|code| again.contains(code)) {
             return Self::Again(explain(&error));
         }
+        let of_data = |code: &SqlState| DATA.iter().any(|class| code.code().starts_with(class));
+        if error.code().is_some_and(of_data) {
+            return Self::Data(explain(&error));
+        }
         Self::Refused(StoreError::Unavailable(explain(&error)))
     }
 }
@@ -160,7 +207,8 @@ impl From<Fail> for StoreError {
     fn from(fail: Fail) -> Self {
         match fail {
             Fail::Refused(error) => error,
-            Fail::Again(text) => Self::Unavailable(text),
+            Fail::Again(text) | Fail::Data(text) => Self::Unavailable(text),
+            Fail::Unknown(text) => Self::OutcomeUnknown(text),
         }
     }
 }

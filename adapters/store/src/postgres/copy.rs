@@ -36,7 +36,7 @@ pub async fn backup_postgres(
     config: &PostgresConfig,
     to: &Path,
 ) -> Result<BackupReport, SetupError> {
-    let pool = connect::pool(url, config)?;
+    let pool = connect::pool(url, config, 2)?;
     let mut client = connect::client(&pool).await.map_err(unavailable)?;
     backup(&mut client, to.to_owned()).await
 }
@@ -51,7 +51,7 @@ pub async fn restore_postgres(
     url: &str,
     config: &PostgresConfig,
 ) -> Result<RestoreReport, SetupError> {
-    let pool = connect::pool(url, config)?;
+    let pool = connect::pool(url, config, 2)?;
     let (sender, receiver) = channel(CHUNKS);
     let from = from.to_owned();
     let reading = tokio::task::spawn_blocking(move || read_file(&from, &sender));
@@ -86,7 +86,7 @@ async fn export(client: &mut Client, to: Sender<Step>) -> Result<(), Option<Setu
     let down = |error: tokio_postgres::Error| Some(SetupError::from(error));
     let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
     let tx = snapshot.read_only(true).start().await.map_err(down)?;
-    tx.batch_execute("SET LOCAL statement_timeout = 0").await.map_err(down)?;
+    tx.batch_execute(connect::NO_HURRY).await.map_err(down)?;
     for table in TABLES {
         let statement = tx.prepare(table.select).await.map_err(down)?;
         let portal = tx.bind(&statement, &[]).await.map_err(down)?;
@@ -171,8 +171,8 @@ fn send_table(
 
 async fn fill(client: &mut Client, mut steps: Receiver<Step>) -> Result<RestoreReport, SetupError> {
     let tx = client.transaction().await?;
-    tx.batch_execute("SET LOCAL statement_timeout = 0; LOCK TABLE tenant IN EXCLUSIVE MODE")
-        .await?;
+    tx.batch_execute(connect::NO_HURRY).await?;
+    tx.batch_execute("LOCK TABLE tenant IN EXCLUSIVE MODE").await?;
     if tx.query_opt("SELECT 1 FROM tenant LIMIT 1", &[]).await?.is_some() {
         return Err(SetupError::NotEmpty("the database".to_owned()));
     }

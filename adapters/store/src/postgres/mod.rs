@@ -2,16 +2,20 @@
 
 mod connect;
 mod copy;
+mod flush;
+mod group;
+mod judge;
 mod read;
 mod write;
+mod writer;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use deadpool_postgres::{Client, Pool};
 use oag_ledger::{CompletedNode, Row};
-use oag_runtime::{Clock, SystemClock};
 use oag_store_port::{
     Batch, Change, Claim, Collection, Committed, Epoch, ListQuery, Page, Record, Revision, Store,
     StoreError, Task, TaskToken,
@@ -24,12 +28,17 @@ pub use copy::{backup_postgres, restore_postgres};
 
 use crate::{HeldTask, SetupError, StoreStats, Upkeep, check};
 use connect::Fail;
+use writer::Writer;
 
 /// Limits of a [`PostgresStore`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PostgresConfig {
-    /// Connections, at least two.
+    /// Most batches waiting for the writer; beyond, callers get `Overloaded`.
+    pub queue_max: usize,
+    /// Most batches in one transaction.
+    pub group_max: usize,
+    /// Connections beside the writer's, at least two.
     pub pool_size: usize,
     /// How long a command waits for a connection before it is `Overloaded`, in milliseconds.
     pub wait_ms: u64,
@@ -46,6 +55,8 @@ pub struct PostgresConfig {
 impl Default for PostgresConfig {
     fn default() -> Self {
         Self {
+            queue_max: 10_000,
+            group_max: 1_000,
             pool_size: 16,
             wait_ms: 5_000,
             connect_timeout_ms: 5_000,
@@ -58,11 +69,10 @@ impl Default for PostgresConfig {
 
 /// The truth in a PostgreSQL database of its own.
 pub struct PostgresStore {
+    writer: Writer,
     pool: Pool,
-    changes_kept: i64,
     retries: u32,
-    clock: SystemClock,
-    counters: Counters,
+    counters: Arc<Counters>,
 }
 
 #[derive(Default)]
@@ -100,11 +110,12 @@ impl PostgresStore {
     /// `Unsupported` for an address that asks for TLS, `NewerSchema`, `AlteredMigration`,
     /// `Database`.
     pub async fn connect(url: &str, config: PostgresConfig) -> Result<Self, SetupError> {
-        let pool = connect::pool(url, &config)?;
+        let pool = connect::pool(url, &config, config.pool_size.max(2))?;
         connect::migrate(&pool).await?;
-        let changes_kept = check::to_db(config.changes_kept.max(1));
-        let (clock, counters) = (SystemClock::new(), Counters::default());
-        Ok(Self { pool, changes_kept, retries: config.retries, clock, counters })
+        let counters = Arc::new(Counters::default());
+        let own = connect::pool(url, &config, 1)?;
+        let writer = Writer::start(own, &config, Arc::clone(&counters))?;
+        Ok(Self { writer, pool, retries: config.retries, counters })
     }
 
     async fn client(&self) -> Result<Client, StoreError> {
@@ -113,22 +124,6 @@ impl PostgresStore {
             self.counters.overloaded.fetch_add(1, Ordering::Relaxed);
         }
         client
-    }
-
-    async fn commit_once(
-        &self,
-        client: &mut Client,
-        tenant: &Tenant,
-        batch: &Batch,
-    ) -> Result<Committed, Fail> {
-        let (tx, committed) = write::begin_commit(client, tenant, batch, self.changes_kept).await?;
-        let began = self.clock.monotonic();
-        tx.commit().await?;
-        let took = self.clock.monotonic().saturating_sub(began);
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.counters.commit_micros.fetch_add(micros, Ordering::Relaxed);
-        self.counters.groups.fetch_add(1, Ordering::Relaxed);
-        Ok(committed)
     }
 }
 
@@ -140,7 +135,7 @@ impl Store for PostgresStore {
 
     async fn commit(&self, tenant: &Tenant, batch: Batch) -> Result<Committed, StoreError> {
         check::batch(&batch)?;
-        retried!(self, client => self.commit_once(&mut client, tenant, &batch))
+        self.writer.submit(tenant, batch).await
     }
 
     async fn claim(&self, tenant: &Tenant, claim: Claim) -> Result<Vec<Task>, StoreError> {
@@ -268,10 +263,10 @@ impl Upkeep for PostgresStore {
     }
 
     fn stats(&self) -> StoreStats {
-        let status = self.pool.status();
+        let (queue_len, queue_max) = self.writer.queue();
         StoreStats {
-            queue_len: status.waiting,
-            queue_max: 0,
+            queue_len,
+            queue_max,
             groups: self.counters.groups.load(Ordering::Relaxed),
             commands: self.counters.commands.load(Ordering::Relaxed),
             refused: self.counters.refused.load(Ordering::Relaxed),

@@ -277,7 +277,8 @@ fn append(conn: &Connection, tenant: &Tenant, batch: &Batch) -> Answer<Vec<u64>>
     }
     let mut read = conn.prepare_cached("SELECT frontier FROM ledger_state WHERE tenant = ?1")?;
     let stored: Option<Vec<u8>> = read.query_row([tenant.as_str()], |row| row.get(0)).optional()?;
-    let extension = ledger::extend(stored.as_deref(), tenant, batch.at, &batch.ledger)?;
+    let frontier = ledger::frontier(stored.as_deref())?;
+    let extension = ledger::extend(frontier, tenant, batch.at, &batch.ledger)?;
     let mut write = conn.prepare_cached(
         "INSERT INTO ledger_row
            (tenant, idx, kind, subject, entry, leaf_hash, salt, payload)
@@ -307,6 +308,6 @@ fn append(conn: &Connection, tenant: &Tenant, batch: &Batch) -> Answer<Vec<u64>>
         "INSERT INTO ledger_state (tenant, frontier) VALUES (?1, ?2)
          ON CONFLICT (tenant) DO UPDATE SET frontier = excluded.frontier",
     )?
-    .execute((tenant.as_str(), &extension.frontier))?;
+    .execute((tenant.as_str(), extension.frontier.to_bytes()))?;
     Ok(extension.rows.iter().map(|row| row.index).collect())
 }

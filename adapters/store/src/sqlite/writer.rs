@@ -14,13 +14,20 @@ use tokio::sync::oneshot;
 use super::{Fail, SqliteConfig};
 use crate::{SetupError, StoreStats};
 
-type Answer = Box<dyn FnOnce(Option<&str>) + Send>;
+type Answer = Box<dyn FnOnce(Option<&Failure>) + Send>;
 type Work = Box<dyn FnOnce(&Connection) -> Outcome + Send>;
 
 /// What a command did inside the transaction; its answer waits for the COMMIT.
 struct Outcome {
     done: bool,
     answer: Answer,
+}
+
+/// Why nothing of a group has an answer of its own.
+struct Failure {
+    text: String,
+    /// Whether the COMMIT was under way.
+    at_commit: bool,
 }
 
 #[derive(Debug, Default)]
@@ -65,9 +72,8 @@ impl Writer {
             let result = work(conn).map_err(StoreError::from);
             let done = result.is_ok();
             let answer: Answer = Box::new(move |failure| {
-                let failure = failure.map(|text| Err(StoreError::Unavailable(text.to_owned())));
                 // A caller that went away needs no answer.
-                let _ = sender.send(failure.unwrap_or(result));
+                let _ = sender.send(failure.map_or(result, |failure| Err(failure.error())));
             });
             Outcome { done, answer }
         }))?;
@@ -101,6 +107,23 @@ impl Writer {
     }
 }
 
+impl Failure {
+    fn error(&self) -> StoreError {
+        let text = self.text.clone();
+        if self.at_commit {
+            StoreError::OutcomeUnknown(text)
+        } else {
+            StoreError::Unavailable(text)
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self { text: error.to_string(), at_commit: false }
+    }
+}
+
 impl Drop for Writer {
     fn drop(&mut self) {
         drop(self.sender.take());
@@ -125,15 +148,14 @@ fn run(conn: &Connection, queue: &Receiver<Work>, counters: &Counters, group_max
         counters.commands.fetch_add(group.len() as u64, Ordering::Relaxed);
         let mut answers = Vec::with_capacity(group.len());
         let failure = transaction(conn, group, &mut answers, counters, &clock).err();
-        let failure = failure.map(|error| error.to_string());
-        if let Some(error) = &failure {
+        if let Some(Failure { text: error, .. }) = &failure {
             tracing::error!(%error, commands = answers.len(), "a group of commands was not stored");
             if !conn.is_autocommit() {
                 let _ = conn.execute_batch("ROLLBACK");
             }
         }
         for answer in answers {
-            answer(failure.as_deref());
+            answer(failure.as_ref());
         }
     }
 }
@@ -145,7 +167,7 @@ fn transaction(
     answers: &mut Vec<Answer>,
     counters: &Counters,
     clock: &SystemClock,
-) -> rusqlite::Result<()> {
+) -> Result<(), Failure> {
     conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     for work in group {
         conn.prepare_cached("SAVEPOINT command")?.execute([])?;
@@ -153,10 +175,8 @@ fn transaction(
         answers.push(outcome.answer);
         if conn.is_autocommit() {
             // A full disk and the like: SQLite has rolled everything back by itself.
-            return Err(rusqlite::Error::SqliteFailure(
-                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK),
-                Some("the transaction was rolled back".to_owned()),
-            ));
+            let text = "the transaction was rolled back".to_owned();
+            return Err(Failure { text, at_commit: false });
         }
         if !outcome.done {
             counters.refused.fetch_add(1, Ordering::Relaxed);
@@ -165,7 +185,8 @@ fn transaction(
         conn.prepare_cached("RELEASE command")?.execute([])?;
     }
     let began = clock.monotonic();
-    conn.prepare_cached("COMMIT")?.execute([])?;
+    let committed = conn.prepare_cached("COMMIT")?.execute([]);
+    committed.map_err(|error| Failure { text: error.to_string(), at_commit: true })?;
     let took = clock.monotonic().saturating_sub(began);
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     counters.commit_micros.fetch_add(micros, Ordering::Relaxed);

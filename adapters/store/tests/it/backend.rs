@@ -55,6 +55,14 @@ impl Backend {
         let store = place.open().await.unwrap();
         Self { store, place, dir }
     }
+
+    /// Another one on the same kind of database.
+    pub(crate) async fn fresh_like(&self) -> Self {
+        match self.place {
+            Place::Sqlite(_) => Self::sqlite().await,
+            Place::Postgres(_) => Self::postgres().await,
+        }
+    }
 }
 
 /// A new database on the one server of this test binary.

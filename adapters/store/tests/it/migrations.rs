@@ -30,15 +30,8 @@ async fn reopen(backend: Backend) -> Result<(), SetupError> {
     backend.place.open().await.map(|_| ())
 }
 
-async fn fresh_like(backend: &Backend) -> Backend {
-    match backend.place {
-        Place::Sqlite(_) => Backend::sqlite().await,
-        Place::Postgres(_) => Backend::postgres().await,
-    }
-}
-
 pub(crate) async fn opening_twice_changes_nothing(backend: &Backend) {
-    let fresh = fresh_like(backend).await;
+    let fresh = backend.fresh_like().await;
     fresh.store.commit(&tenant("t"), batch().put(PLAN, "a", "1", "")).await.unwrap();
     let Backend { store, place, dir: _dir } = fresh;
     drop(store);
@@ -49,14 +42,14 @@ pub(crate) async fn opening_twice_changes_nothing(backend: &Backend) {
 }
 
 pub(crate) async fn a_newer_schema_is_refused(backend: &Backend) {
-    let fresh = fresh_like(backend).await;
+    let fresh = backend.fresh_like().await;
     tamper(&fresh, "INSERT INTO schema_step VALUES (999, 'tomorrow', 'x')").await;
     let error = reopen(fresh).await.unwrap_err();
     assert!(matches!(error, SetupError::NewerSchema { found: 999, .. }), "{error}");
 }
 
 pub(crate) async fn an_altered_migration_is_refused(backend: &Backend) {
-    let fresh = fresh_like(backend).await;
+    let fresh = backend.fresh_like().await;
     tamper(&fresh, "UPDATE schema_step SET checksum = 'other' WHERE version = 1").await;
     let error = reopen(fresh).await.unwrap_err();
     assert!(matches!(error, SetupError::AlteredMigration { version: 1, .. }), "{error}");

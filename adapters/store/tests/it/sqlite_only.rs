@@ -57,21 +57,6 @@ async fn a_full_queue_says_so() {
     assert_eq!(store.revision(&t).await.unwrap(), written as u64);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn commands_that_wait_share_a_commit() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path(), SqliteConfig::default());
-    let t = tenant("t");
-    let appends =
-        (0..500).map(|n: u32| store.commit(&t, batch().ledger("intent", "a", n.to_string())));
-    assert!(join_all(appends).await.iter().all(Result::is_ok));
-    let stats = store.stats();
-    assert_eq!(stats.commands, 500);
-    assert!(stats.groups < 250, "{stats:?}");
-    assert!(stats.commit_micros > 0);
-    checked_rows(&store, &t).await;
-}
-
 /// Answers of a group that was not committed are taken back: nobody is told of what is not there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_group_that_cannot_begin_is_unavailable() {
