@@ -1,6 +1,9 @@
 //! The rows a batch appends, computed from the stored frontier; pure but for the salts.
 
-use oag_ledger::{CompletedNode, EntryKind, EntryParts, Frontier, Hash, Row, new_row, new_salt};
+use oag_ledger::{
+    CompletedNode, EntryKind, EntryParts, Frontier, Hash, HashRange, Row, TILE_WIDTH, new_row,
+    new_salt, tile_hashes,
+};
 use oag_store_port::{LedgerAppend, StoreError};
 use oag_types::{Tenant, Timestamp};
 
@@ -91,13 +94,27 @@ pub(crate) fn node(level: u8, index: i64, bytes: &[u8]) -> Result<CompletedNode,
     Ok(CompletedNode { level, index: crate::check::from_db(index), hash: hash(bytes)? })
 }
 
+/// The full tile that a range of hashes lies in: level and index.
+pub(crate) fn tile_of(range: HashRange) -> (u8, u64) {
+    (range.level, range.start / u64::from(TILE_WIDTH))
+}
+
+/// The hashes of a range from the content of its tile.
+pub(crate) fn part(bytes: &[u8], range: HashRange) -> Result<Vec<Hash>, StoreError> {
+    let tile = tile_hashes(bytes).map_err(|error| broken(&error))?;
+    let from = usize::try_from(range.start % u64::from(TILE_WIDTH)).unwrap_or(usize::MAX);
+    let count = usize::try_from(range.count).unwrap_or(usize::MAX);
+    Ok(tile.into_iter().skip(from).take(count).collect())
+}
+
+/// A hash as it is stored.
+pub(crate) fn hash(bytes: &[u8]) -> Result<Hash, StoreError> {
+    Hash::from_slice(bytes).map_err(|error| broken(&error))
+}
+
 /// The frontier of a tenant that has appended nothing.
 pub(crate) fn empty_frontier() -> Vec<u8> {
     Frontier::new().to_bytes()
-}
-
-fn hash(bytes: &[u8]) -> Result<Hash, StoreError> {
-    Hash::from_slice(bytes).map_err(|error| broken(&error))
 }
 
 fn broken(error: &oag_ledger::Error) -> StoreError {

@@ -11,6 +11,7 @@
 
 mod check;
 mod error;
+mod inspect;
 mod ledger;
 mod migration;
 mod portable;
@@ -20,7 +21,8 @@ mod sqlite;
 mod upkeep;
 
 pub use error::SetupError;
+pub use inspect::LedgerReader;
 pub use portable::{BackupReport, RestoreReport, TableRows};
 pub use postgres::{PostgresConfig, PostgresStore, backup_postgres, restore_postgres};
-pub use sqlite::{LedgerReader, SqliteConfig, SqliteStore, backup_sqlite, restore_sqlite};
+pub use sqlite::{SqliteConfig, SqliteStore, backup_sqlite, restore_sqlite};
 pub use upkeep::{HeldTask, StoreStats, Upkeep};

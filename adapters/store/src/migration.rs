@@ -23,19 +23,36 @@ pub(crate) struct Applied {
     pub(crate) checksum: String,
 }
 
+/// The step that brings the ledger's tiles.
+pub(crate) const TILES: i64 = 2;
+
 /// SQLite's steps. A backup has this schema, whichever database it came from.
-pub(crate) const SQLITE: &[Migration] = &[Migration {
-    version: 1,
-    name: "truth",
-    sql: include_str!("../migrations/sqlite/0001_truth.sql"),
-}];
+pub(crate) const SQLITE: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "truth",
+        sql: include_str!("../migrations/sqlite/0001_truth.sql"),
+    },
+    Migration {
+        version: TILES,
+        name: "ledger_tile",
+        sql: include_str!("../migrations/sqlite/0002_ledger_tile.sql"),
+    },
+];
 
 /// PostgreSQL's steps; the same numbers mean the same tables.
-pub(crate) const POSTGRES: &[Migration] = &[Migration {
-    version: 1,
-    name: "truth",
-    sql: include_str!("../migrations/postgres/0001_truth.sql"),
-}];
+pub(crate) const POSTGRES: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "truth",
+        sql: include_str!("../migrations/postgres/0001_truth.sql"),
+    },
+    Migration {
+        version: TILES,
+        name: "ledger_tile",
+        sql: include_str!("../migrations/postgres/0002_ledger_tile.sql"),
+    },
+];
 
 /// The steps still to be done, or why the database cannot be used.
 pub(crate) fn pending(

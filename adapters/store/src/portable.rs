@@ -8,8 +8,9 @@ use std::time::Duration;
 use oag_store_port::Epoch;
 use oag_types::Timestamp;
 use rusqlite::{Connection, OpenFlags};
+use tempfile::TempDir;
 
-use crate::migration::{SQLITE, pending};
+use crate::migration::{SQLITE, TILES, pending};
 use crate::{HeldTask, SetupError, check, shape, sqlite};
 
 /// How many rows a table has.
@@ -53,6 +54,8 @@ pub(crate) enum Kind {
 /// `$2` … by their first appearance.
 pub(crate) struct Table {
     pub(crate) name: &'static str,
+    /// The step of the schema that brought it.
+    pub(crate) since: i64,
     pub(crate) columns: &'static [Kind],
     pub(crate) count: &'static str,
     pub(crate) select: &'static str,
@@ -65,6 +68,7 @@ use Kind::{Bytes, Number, Text};
 pub(crate) const TABLES: &[Table] = &[
     Table {
         name: "meta",
+        since: 1,
         columns: &[Number, Number, Text],
         count: "SELECT count(*) FROM meta",
         select: "SELECT only_row, epoch, installation FROM meta",
@@ -72,6 +76,7 @@ pub(crate) const TABLES: &[Table] = &[
     },
     Table {
         name: "tenant",
+        since: 1,
         columns: &[Text, Number, Number, Number, Number],
         count: "SELECT count(*) FROM tenant",
         select: "SELECT tenant, revision, change_seq, changes_kept_from, changes_floor FROM tenant",
@@ -81,6 +86,7 @@ pub(crate) const TABLES: &[Table] = &[
     },
     Table {
         name: "record",
+        since: 1,
         columns: &[Text, Text, Text, Text, Number, Text, Number],
         count: "SELECT count(*) FROM record",
         select: "SELECT tenant, collection, id, body, revision, tag, updated_at FROM record",
@@ -89,6 +95,7 @@ pub(crate) const TABLES: &[Table] = &[
     },
     Table {
         name: "change",
+        since: 1,
         columns: &[Text, Number, Number, Text, Text, Number, Number],
         count: "SELECT count(*) FROM change",
         select: "SELECT tenant, seq, revision, collection, id, deleted, at FROM change",
@@ -97,6 +104,7 @@ pub(crate) const TABLES: &[Table] = &[
     },
     Table {
         name: "task",
+        since: 1,
         columns: &[Text, Text, Text, Text, Number, Number, Number, Number, Number, Number],
         count: "SELECT count(*) FROM task",
         select: "SELECT tenant, id, queue, body, state, attempt, due_at, lease_until, epoch, \
@@ -106,6 +114,7 @@ pub(crate) const TABLES: &[Table] = &[
     },
     Table {
         name: "ledger_row",
+        since: 1,
         columns: &[Text, Number, Text, Text, Bytes, Bytes, Bytes, Text],
         count: "SELECT count(*) FROM ledger_row",
         select: "SELECT tenant, idx, kind, subject, entry, leaf_hash, salt, payload \
@@ -116,13 +125,23 @@ pub(crate) const TABLES: &[Table] = &[
     },
     Table {
         name: "ledger_node",
+        since: 1,
         columns: &[Text, Number, Number, Bytes],
         count: "SELECT count(*) FROM ledger_node",
         select: "SELECT tenant, level, idx, hash FROM ledger_node",
         insert: "INSERT INTO ledger_node (tenant, level, idx, hash) VALUES ($1, $2, $3, $4)",
     },
     Table {
+        name: "ledger_tile",
+        since: TILES,
+        columns: &[Text, Number, Number, Bytes],
+        count: "SELECT count(*) FROM ledger_tile",
+        select: "SELECT tenant, level, idx, hashes FROM ledger_tile",
+        insert: "INSERT INTO ledger_tile (tenant, level, idx, hashes) VALUES ($1, $2, $3, $4)",
+    },
+    Table {
         name: "ledger_state",
+        since: 1,
         columns: &[Text, Bytes],
         count: "SELECT count(*) FROM ledger_state",
         select: "SELECT tenant, frontier FROM ledger_state",
@@ -172,6 +191,27 @@ pub(crate) fn move_into_place(from: &Path, to: &Path) -> Result<(), SetupError> 
     synced.map_err(SetupError::io(dir))
 }
 
+/// A backup with the present schema; one of an older program is brought up to date in a copy.
+pub(crate) struct Current {
+    pub(crate) conn: Connection,
+    _copy: Option<TempDir>,
+}
+
+impl Current {
+    pub(crate) fn open(path: &Path) -> Result<Self, SetupError> {
+        let conn = open(path)?;
+        if pending(SQLITE, &sqlite::applied(&conn)?)?.is_empty() {
+            return Ok(Self { conn, _copy: None });
+        }
+        let dir = tempfile::tempdir().map_err(SetupError::io(&std::env::temp_dir()))?;
+        let copy = dir.path().join("backup.db");
+        std::fs::copy(path, &copy).map_err(SetupError::io(&copy))?;
+        let mut conn = Connection::open(&copy)?;
+        sqlite::migrate(&mut conn)?;
+        Ok(Self { conn, _copy: Some(dir) })
+    }
+}
+
 /// Opens a backup for reading after checking that it is whole and of a known schema.
 pub(crate) fn open(path: &Path) -> Result<Connection, SetupError> {
     let bad = |reason: String| SetupError::bad_backup(path, reason);
@@ -195,10 +235,15 @@ pub(crate) fn open(path: &Path) -> Result<Connection, SetupError> {
     Ok(conn)
 }
 
-/// A new file with the schema and no rows.
-pub(crate) fn empty_file(path: &Path) -> Result<Connection, SetupError> {
+/// The tables of a schema of this version.
+pub(crate) fn tables(version: i64) -> impl Iterator<Item = &'static Table> {
+    TABLES.iter().filter(move |table| table.since <= version)
+}
+
+/// A new file with the schema of a version and no rows.
+pub(crate) fn empty_file(path: &Path, version: i64) -> Result<Connection, SetupError> {
     let mut conn = Connection::open(path)?;
-    sqlite::migrate(&mut conn)?;
+    sqlite::migrate_to(&mut conn, version)?;
     conn.execute(FORGET_META, [])?;
     Ok(conn)
 }
@@ -206,6 +251,10 @@ pub(crate) fn empty_file(path: &Path) -> Result<Connection, SetupError> {
 pub(crate) fn count(conn: &Connection) -> Result<Vec<TableRows>, SetupError> {
     let mut counts = Vec::with_capacity(TABLES.len());
     for table in TABLES {
+        // An older schema has fewer.
+        if !conn.table_exists(None, table.name)? {
+            continue;
+        }
         let rows: i64 = conn.query_row(table.count, [], |row| row.get(0))?;
         counts.push(TableRows { table: table.name, rows: check::from_db(rows) });
     }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::row::check_payload;
 use crate::{
-    Checkpoint, Entry, Error, Hash, HashSource, Row, VerifierKey, inclusion_proof, leaf_hash,
-    verify_inclusion,
+    Checkpoint, Entry, Error, Frontier, Hash, HashSource, Row, VerifierKey, inclusion_proof,
+    leaf_hash, verify_inclusion,
 };
 
 /// The version written into every bundle.
@@ -59,23 +59,27 @@ struct Wire {
 }
 
 impl ProofBundle {
-    /// The bundle for `row` under the checkpoint of `size` entries whose note is given.
+    /// The bundle for `row` under the checkpoint over `frontier` whose note is given. A proof
+    /// that does not lead from the row to the frontier's root is not given away.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] when the checkpoint is older than the row, and what the source
-    /// answers.
+    /// [`Error::OutOfRange`] when the checkpoint is older than the row, [`Error::ProofFailed`] when
+    /// the row, the hashes of the source or the frontier were changed, and what the source answers.
     pub fn new(
         row: &Row,
-        size: u64,
+        frontier: &Frontier,
         checkpoint_note: String,
         source: &impl HashSource,
     ) -> Result<Self, Error> {
+        let size = frontier.size();
+        let proof = inclusion_proof(row.index, size, source)?;
+        verify_inclusion(row.index, size, leaf_hash(&row.entry), &proof, frontier.root())?;
         Ok(Self {
             entry: row.entry.clone(),
             payload: row.payload.clone(),
             salt: row.salt.clone(),
             index: row.index,
-            proof: inclusion_proof(row.index, size, source)?,
+            proof,
             checkpoint_note,
         })
     }

@@ -26,6 +26,7 @@ mod proof;
 mod report;
 mod row;
 mod tile;
+mod tiles;
 mod tracks;
 mod verify;
 
@@ -44,6 +45,6 @@ pub use report::{Claim, Held, Problem, Report};
 pub use row::{Row, new_row, new_salt};
 pub use tile::{
     HashRange, HashSource, KnownHashes, TILE_WIDTH, entries_path, entry_bundle, tile_bytes,
-    tile_path, tile_width,
+    tile_hashes, tile_path, tile_width,
 };
 pub use verify::Verifier;

@@ -112,6 +112,24 @@ pub enum Problem {
         /// The rows it covers.
         rows: Range<u64>,
     },
+    /// A stored tile is not made of the hashes of its rows: they were rewritten, or it was.
+    TileMismatch {
+        /// The tile level.
+        level: u8,
+        /// The position within it.
+        index: u64,
+        /// The rows under the first hash that differs.
+        rows: Range<u64>,
+    },
+    /// A full tile is stored for rows of which not all are there.
+    TileUnexpected {
+        /// The tile level.
+        level: u8,
+        /// The position within it.
+        index: u64,
+        /// The rows it covers.
+        rows: Range<u64>,
+    },
     /// The stored frontier is not that of the rows: they or it were rewritten.
     FrontierMismatch {
         /// The rows under the first node that differs.
@@ -146,6 +164,8 @@ impl Problem {
             | Self::NodeMismatch { rows, .. }
             | Self::NodeMissing { rows, .. }
             | Self::NodeUnexpected { rows, .. }
+            | Self::TileMismatch { rows, .. }
+            | Self::TileUnexpected { rows, .. }
             | Self::FrontierMismatch { rows } => rows.clone(),
             Self::CheckpointMismatch { last_match, first_fail, .. } => {
                 last_match.as_ref().map_or(0, |checkpoint| checkpoint.size)..first_fail.size
@@ -202,6 +222,12 @@ impl fmt::Display for Problem {
             }
             Self::NodeUnexpected { level, index, rows } => {
                 write!(out, "tile node {level}/{index} is stored without all {}", span(rows))
+            }
+            Self::TileMismatch { level, index, rows } => {
+                write!(out, "rewritten: tile {level}/{index} is not that of {}", span(rows))
+            }
+            Self::TileUnexpected { level, index, rows } => {
+                write!(out, "tile {level}/{index} is stored without all {}", span(rows))
             }
             Self::FrontierMismatch { rows } => {
                 write!(out, "rewritten: the frontier is not that of {}", span(rows))

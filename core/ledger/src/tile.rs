@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use crate::{EMPTY_ROOT, Error, Hash, node_hash};
+use crate::{EMPTY_ROOT, Error, Frontier, Hash, node_hash};
 
 /// How many hashes a full tile holds.
 pub const TILE_WIDTH: u16 = 256;
 
 /// Consecutive hashes at one tile level, never across two tiles: one read of a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HashRange {
     /// The tile level; 0 is the leaf hashes.
     pub level: u8,
@@ -37,6 +37,11 @@ pub trait HashSource {
             .map(|index| self.hash(range.level, index))
             .collect()
     }
+
+    /// The root over a range of a power of two of hashes, where the source has it without them.
+    fn root(&self, _range: HashRange) -> Option<Hash> {
+        None
+    }
 }
 
 /// Hashes held in memory: what an asynchronous store fetched for
@@ -44,6 +49,7 @@ pub trait HashSource {
 #[derive(Debug, Clone, Default)]
 pub struct KnownHashes {
     hashes: HashMap<(u8, u64), Hash>,
+    roots: HashMap<HashRange, Hash>,
 }
 
 impl KnownHashes {
@@ -53,15 +59,42 @@ impl KnownHashes {
         Self::default()
     }
 
+    /// The roots along the right edge of a tree: with them no proof needs a hash of a tile that is
+    /// not full, but for entries in such a tile itself.
+    #[must_use]
+    pub fn along(frontier: &Frontier) -> Self {
+        let ranges = frontier.spans().into_iter().map(Span::range);
+        let roots = ranges.zip(frontier.nodes().iter().copied()).collect();
+        Self { hashes: HashMap::new(), roots }
+    }
+
+    /// Of these ranges, those whose root is not known yet.
+    #[must_use]
+    pub fn missing(&self, mut ranges: Vec<HashRange>) -> Vec<HashRange> {
+        ranges.retain(|range| !self.roots.contains_key(range));
+        ranges
+    }
+
     /// Adds one hash, replacing what was there.
     pub fn insert(&mut self, level: u8, index: u64, hash: Hash) {
         self.hashes.insert((level, index), hash);
+    }
+
+    /// Adds the hashes of a range, from its start on.
+    pub fn insert_range(&mut self, range: HashRange, hashes: &[Hash]) {
+        for (index, hash) in (range.start..range.start + range.count).zip(hashes) {
+            self.insert(range.level, index, *hash);
+        }
     }
 }
 
 impl HashSource for KnownHashes {
     fn hash(&self, level: u8, index: u64) -> Result<Hash, Error> {
         self.hashes.get(&(level, index)).copied().ok_or(Error::MissingHash { level, index })
+    }
+
+    fn root(&self, range: HashRange) -> Option<Hash> {
+        self.roots.get(&range).copied()
     }
 }
 
@@ -105,6 +138,18 @@ pub fn tile_bytes(
         .ok_or(Error::OutOfRange { index, size: u64::from(width) })?;
     let hashes = source.range(HashRange { level, start, count: u64::from(width) })?;
     Ok(hashes.iter().flat_map(|hash| hash.0).collect())
+}
+
+/// The hashes of a tile's content.
+///
+/// # Errors
+/// [`Error::Malformed`] unless it is 1 to 256 hashes of 32 bytes.
+pub fn tile_hashes(bytes: &[u8]) -> Result<Vec<Hash>, Error> {
+    let whole = bytes.len().is_multiple_of(32);
+    if !whole || bytes.is_empty() || bytes.len() > usize::from(TILE_WIDTH) * 32 {
+        return Err(Error::malformed("tile", format!("{} bytes", bytes.len())));
+    }
+    bytes.chunks_exact(32).map(Hash::from_slice).collect()
 }
 
 /// The content of an entry bundle: each entry after its length as two big-endian bytes.
@@ -163,6 +208,10 @@ impl Span {
         let mut roots = Vec::new();
         for piece in self.perfect() {
             let range = piece.range();
+            if let Some(root) = source.root(range) {
+                roots.push(root);
+                continue;
+            }
             let hashes = source.range(range)?;
             if hashes.len() as u64 != range.count {
                 return Err(Error::MissingHash { level: range.level, index: range.start });
@@ -250,6 +299,10 @@ mod tests {
         tile_bytes(0, 1, 2, &known).unwrap_err();
         tile_bytes(0, 1, 0, &known).unwrap_err();
         tile_bytes(0, u64::MAX, 256, &known).unwrap_err();
+        assert_eq!(tile_hashes(&EMPTY_ROOT.0.repeat(2)).unwrap(), [EMPTY_ROOT; 2]);
+        tile_hashes(b"").unwrap_err();
+        tile_hashes(&[0; 33]).unwrap_err();
+        tile_hashes(&[0; 257 * 32]).unwrap_err();
         let bundle = entry_bundle([b"ab".as_slice(), b""]).unwrap();
         assert_eq!(bundle, [0, 2, b'a', b'b', 0, 0]);
         entry_bundle([vec![0; 65_536].as_slice()]).unwrap_err();

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::row::check_payload;
+use crate::tiles::Tiles;
 use crate::tracks::{Nodes, Track, covered, find_exchange};
 use crate::{
     Checkpoint, Claim, CompletedNode, Entry, Error, Frontier, Hash, Held, Problem, Report, Row,
@@ -25,6 +26,7 @@ pub struct Verifier {
     /// Whether a gap or a row out of place ended the recomputation of the tree.
     broken: bool,
     nodes: Nodes,
+    tiles: Tiles,
     outside: Track,
     store: Track,
     /// The leaf hashes of the tile being filled, or of the one just filled until the next row.
@@ -44,6 +46,7 @@ impl Verifier {
             erased: 0,
             broken: false,
             nodes: Nodes::default(),
+            tiles: Tiles::default(),
             outside: Track::new(Held::Outside, checkpoints),
             store: Track::new(Held::Store, Vec::new()),
             tile: Vec::with_capacity(usize::from(TILE_WIDTH)),
@@ -85,6 +88,13 @@ impl Verifier {
         }
     }
 
+    /// Takes the content of a full tile as stored. It must come before the last row it covers;
+    /// otherwise it counts as stored without its rows. One that is not stored is not missed: a
+    /// tile only saves reading what it is made of.
+    pub fn push_tile(&mut self, level: u8, index: u64, bytes: Vec<u8>) {
+        self.tiles.store(level, index, bytes);
+    }
+
     /// Ends the pass over a store: its frontier must be that of the rows, and every full tile must
     /// have had its node pushed.
     #[must_use]
@@ -92,7 +102,7 @@ impl Verifier {
         self.compare_size(stored.size());
         if !self.broken {
             self.compare_frontier(stored);
-            for problem in self.nodes.unpaired() {
+            for problem in self.nodes.unpaired().into_iter().chain(self.tiles.unexpected()) {
                 self.note(problem);
             }
         }
@@ -174,12 +184,20 @@ impl Verifier {
             self.tile.clear();
         }
         self.tile.push(leaf);
+        self.fill(0, leaf);
         for node in self.frontier.append(leaf) {
+            self.fill(node.level, node.hash);
             if let Some(stored) = self.nodes.compute(node) {
                 self.node_mismatch(stored);
             }
         }
         self.reach_checkpoints();
+    }
+
+    fn fill(&mut self, level: u8, hash: Hash) {
+        if let Some(problem) = self.tiles.add(level, hash) {
+            self.note(problem);
+        }
     }
 
     fn reach_checkpoints(&mut self) {

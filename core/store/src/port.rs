@@ -1,7 +1,7 @@
 //! The port itself.
 
 use async_trait::async_trait;
-use oag_ledger::{CompletedNode, Row};
+use oag_ledger::{Hash, HashRange, Row};
 use oag_types::{Tenant, Timestamp};
 
 use crate::{
@@ -169,17 +169,16 @@ pub trait Store: Send + Sync + 'static {
         subject: &str,
     ) -> Result<Vec<Row>, StoreError>;
 
-    /// Roots of completed subtrees at one tile level, from an index, at most `limit`.
+    /// Hashes of the tree, a list for each range, in their order; shorter where the tree does not
+    /// reach. Full tiles are read whole, without the rows they were made of.
     ///
     /// # Errors
     /// `Unavailable`.
-    async fn ledger_nodes(
+    async fn ledger_hashes(
         &self,
         tenant: &Tenant,
-        level: u8,
-        from: u64,
-        limit: usize,
-    ) -> Result<Vec<CompletedNode>, StoreError>;
+        ranges: &[HashRange],
+    ) -> Result<Vec<Vec<Hash>>, StoreError>;
 
     /// The stored frontier of the tree, serialised as `oag_ledger::Frontier` does.
     ///

@@ -4,8 +4,8 @@ use std::sync::PoisonError;
 
 use oag_guard::{Resource, permissions};
 use oag_ledger::{
-    Checkpoint, Frontier, KnownHashes, ProofBundle, Row, TILE_WIDTH, inclusion_ranges, tile_bytes,
-    tile_width,
+    Checkpoint, Frontier, HashRange, KnownHashes, ProofBundle, Row, TILE_WIDTH, inclusion_ranges,
+    tile_bytes, tile_width,
 };
 use oag_store_port::Batch;
 use oag_types::{Problem, Tenant};
@@ -116,12 +116,11 @@ impl Pilot {
             .find(|row| row.index == index)
             .ok_or_else(|| Problem::not_found("ledger row", index))?;
         let frontier = self.frontier(tenant).await?;
-        let mut known = KnownHashes::new();
-        for range in inclusion_ranges(index, frontier.size()).map_err(docs::internal)? {
-            self.load(tenant, &mut known, range.level, range.start, range.count).await?;
-        }
+        let mut known = KnownHashes::along(&frontier);
+        let ranges = inclusion_ranges(index, frontier.size()).map_err(docs::internal)?;
+        self.load(tenant, known.missing(ranges), &mut known).await?;
         let note = self.sign(tenant, &frontier)?;
-        ProofBundle::new(&row, frontier.size(), note, &known).map_err(docs::internal)
+        ProofBundle::new(&row, &frontier, note, &known).map_err(docs::internal)
     }
 
     /// A tile of the tree, as C2SP tlog-tiles lays it out: up to 256 hashes of 32 bytes.
@@ -145,8 +144,9 @@ impl Pilot {
             return Err(Problem::not_found("ledger tile", text));
         }
         let mut known = KnownHashes::new();
-        let first = index.saturating_mul(u64::from(TILE_WIDTH));
-        self.load(tenant, &mut known, level, first, u64::from(width)).await?;
+        let start = index.saturating_mul(u64::from(TILE_WIDTH));
+        let range = HashRange { level, start, count: u64::from(width) };
+        self.load(tenant, vec![range], &mut known).await?;
         tile_bytes(level, index, width, &known).map_err(docs::internal)
     }
 
@@ -232,28 +232,16 @@ impl Pilot {
         Checkpoint::of(key.name(), frontier).sign(&key).map_err(docs::internal)
     }
 
-    /// Loads hashes of one tile level into memory: leaf hashes from the rows, others from the
-    /// roots of completed subtrees.
+    /// Loads hashes of the tree into memory.
     async fn load(
         &self,
         tenant: &Tenant,
+        ranges: Vec<HashRange>,
         known: &mut KnownHashes,
-        level: u8,
-        first: u64,
-        count: u64,
     ) -> Result<(), Problem> {
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
-        if level == 0 {
-            let rows = self.store.ledger_rows(tenant, first, count).await.map_err(store_problem)?;
-            for row in rows {
-                known.insert(0, row.index, row.leaf_hash);
-            }
-            return Ok(());
-        }
-        let nodes =
-            self.store.ledger_nodes(tenant, level, first, count).await.map_err(store_problem)?;
-        for node in nodes {
-            known.insert(node.level, node.index, node.hash);
+        let found = self.store.ledger_hashes(tenant, &ranges).await.map_err(store_problem)?;
+        for (range, hashes) in ranges.into_iter().zip(found) {
+            known.insert_range(range, &hashes);
         }
         Ok(())
     }

@@ -91,17 +91,14 @@ pub(super) async fn client(pool: &Pool) -> Result<Client, StoreError> {
 pub(super) async fn migrate(pool: &Pool) -> Result<(), SetupError> {
     let mut client = client(pool).await.map_err(|error| SetupError::Database(error.to_string()))?;
     let tx = client.transaction().await?;
+    tx.batch_execute(NO_HURRY).await?;
     tx.execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK]).await?;
     tx.batch_execute(
         "CREATE TABLE IF NOT EXISTS schema_step (
            version BIGINT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL)",
     )
     .await?;
-    let rows = tx.query("SELECT version, checksum FROM schema_step", &[]).await?;
-    let applied = |row: &Row| Ok(Applied { version: row.try_get(0)?, checksum: row.try_get(1)? });
-    let applied: Vec<Applied> =
-        rows.iter().map(applied).collect::<Result<_, tokio_postgres::Error>>()?;
-    for step in pending(POSTGRES, &applied)? {
+    for step in pending(POSTGRES, &applied(&tx).await?)? {
         tx.batch_execute(step.sql).await?;
         tx.execute(
             "INSERT INTO schema_step (version, name, checksum) VALUES ($1, $2, $3)",
@@ -111,6 +108,17 @@ pub(super) async fn migrate(pool: &Pool) -> Result<(), SetupError> {
     }
     tx.commit().await?;
     Ok(())
+}
+
+/// The steps the database has; none when it has no store.
+pub(super) async fn applied(client: &impl GenericClient) -> Result<Vec<Applied>, SetupError> {
+    let there = "SELECT to_regclass('schema_step') IS NOT NULL";
+    if !client.query_one(there, &[]).await?.try_get::<_, bool>(0)? {
+        return Ok(Vec::new());
+    }
+    let rows = client.query("SELECT version, checksum FROM schema_step", &[]).await?;
+    let applied = |row: &Row| Ok(Applied { version: row.try_get(0)?, checksum: row.try_get(1)? });
+    rows.iter().map(applied).collect()
 }
 
 /// The rows of a statement that stays prepared on its connection.

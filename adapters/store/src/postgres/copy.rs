@@ -11,8 +11,9 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, Row};
 
 use super::{PostgresConfig, connect};
+use crate::migration::{POSTGRES, pending};
 use crate::portable::{self, FORGET_META, HELD, HOLD, Kind, RAISE_EPOCH, TABLES, Table};
-use crate::{BackupReport, RestoreReport, SetupError, TableRows, check};
+use crate::{BackupReport, RestoreReport, SetupError, TableRows, check, sqlite};
 
 /// Rows on their way at once.
 const CHUNK_ROWS: usize = 256;
@@ -67,11 +68,14 @@ pub async fn restore_postgres(
 }
 
 pub(super) async fn backup(client: &mut Client, to: PathBuf) -> Result<BackupReport, SetupError> {
+    let steps = connect::applied(client).await?;
+    pending(POSTGRES, &steps)?;
+    let version = steps.iter().map(|step| step.version).max().ok_or_else(no_store)?;
     let (sender, receiver) = channel(CHUNKS);
     let writing = tokio::task::spawn_blocking(move || {
-        portable::create(&to, |partial| write_file(partial, receiver))
+        portable::create(&to, |partial| write_file(partial, version, receiver))
     });
-    let exported = export(client, sender).await;
+    let exported = export(client, version, sender).await;
     let written = writing.await.map_err(|error| SetupError::Database(error.to_string()))?;
     match (written, exported) {
         (Ok((_, report)), Ok(())) => Ok(report),
@@ -82,12 +86,16 @@ pub(super) async fn backup(client: &mut Client, to: PathBuf) -> Result<BackupRep
 }
 
 /// Sends every row; `Err(None)` when the writer went away.
-async fn export(client: &mut Client, to: Sender<Step>) -> Result<(), Option<SetupError>> {
+async fn export(
+    client: &mut Client,
+    version: i64,
+    to: Sender<Step>,
+) -> Result<(), Option<SetupError>> {
     let down = |error: tokio_postgres::Error| Some(SetupError::from(error));
     let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
     let tx = snapshot.read_only(true).start().await.map_err(down)?;
     tx.batch_execute(connect::NO_HURRY).await.map_err(down)?;
-    for table in TABLES {
+    for table in portable::tables(version) {
         let statement = tx.prepare(table.select).await.map_err(down)?;
         let portal = tx.bind(&statement, &[]).await.map_err(down)?;
         loop {
@@ -116,8 +124,9 @@ fn values(row: &Row, table: &Table) -> Result<Vec<Value>, tokio_postgres::Error>
     table.columns.iter().enumerate().map(cell).collect()
 }
 
-fn write_file(path: &Path, mut steps: Receiver<Step>) -> Result<(), SetupError> {
-    let mut conn = portable::empty_file(path)?;
+/// The file begins with the schema the database has, and ends with the present one.
+fn write_file(path: &Path, version: i64, mut steps: Receiver<Step>) -> Result<(), SetupError> {
+    let mut conn = portable::empty_file(path, version)?;
     let tx = conn.transaction()?;
     loop {
         match steps.blocking_recv() {
@@ -132,13 +141,14 @@ fn write_file(path: &Path, mut steps: Receiver<Step>) -> Result<(), SetupError> 
         }
     }
     tx.commit()?;
+    sqlite::migrate(&mut conn)?;
     conn.close().map_err(|(_, error)| SetupError::from(error))
 }
 
 fn read_file(path: &Path, to: &Sender<Step>) -> Result<(), SetupError> {
-    let conn = portable::open(path)?;
+    let backup = portable::Current::open(path)?;
     for table in TABLES {
-        let sent = send_table(&conn, table, to)?;
+        let sent = send_table(&backup.conn, table, to)?;
         if !sent {
             return Ok(());
         }
@@ -231,6 +241,10 @@ fn cell(kind: Kind, value: Value) -> Cell {
         (Kind::Text, _) => Box::new(None::<String>),
         (Kind::Bytes, _) => Box::new(None::<Vec<u8>>),
     }
+}
+
+pub(super) fn no_store() -> SetupError {
+    SetupError::Database("there is no store in this database".to_owned())
 }
 
 fn cut_short() -> SetupError {

@@ -29,7 +29,7 @@ struct Statement<'a> {
     exactly: Option<u64>,
 }
 
-/// Everything the views hold. The order does not matter but for the trim of the change feed.
+/// Everything the views hold. The order matters for nothing but what is made of what was written.
 pub(super) async fn flush(tx: &Transaction<'_>, views: &Views<'_>, kept: i64) -> Answer<()> {
     let mut statements = Vec::new();
     records(views, &mut statements);
@@ -55,6 +55,9 @@ pub(super) async fn flush(tx: &Transaction<'_>, views: &Views<'_>, kept: i64) ->
     for (tenant, view) in views {
         if !view.changes.is_empty() {
             trim(tx, tenant, view.feed, kept).await?;
+        }
+        for node in &view.ledger.nodes {
+            keep_tile(tx, tenant, node).await?;
         }
     }
     Ok(())
@@ -276,6 +279,32 @@ async fn trim(tx: &Transaction<'_>, tenant: &Tenant, feed: Feed, kept: i64) -> A
     execute(tx, sql, &[&tenant.as_str(), &kept_from]).await?;
     let sql = "UPDATE tenant SET changes_kept_from = $2, changes_floor = $3 WHERE tenant = $1";
     execute(tx, sql, &[&tenant.as_str(), &kept_from, &floor]).await?;
+    Ok(())
+}
+
+/// The tile under a node, which is full.
+async fn keep_tile(tx: &Transaction<'_>, tenant: &Tenant, node: &CompletedNode) -> Answer<()> {
+    let below = node.level.saturating_sub(1);
+    let sql = match below {
+        0 => {
+            "INSERT INTO ledger_tile (tenant, level, idx, hashes)
+             SELECT $1, $2, $3::bigint, string_agg(leaf_hash, ''::bytea ORDER BY idx)
+             FROM ledger_row
+             WHERE tenant = $1 AND idx BETWEEN $3::bigint * 256 AND $3::bigint * 256 + 255
+             HAVING count(*) = 256
+             ON CONFLICT (tenant, level, idx) DO UPDATE SET hashes = excluded.hashes"
+        }
+        _ => {
+            "INSERT INTO ledger_tile (tenant, level, idx, hashes)
+             SELECT $1, $2, $3::bigint, string_agg(hash, ''::bytea ORDER BY idx)
+             FROM ledger_node
+             WHERE tenant = $1 AND level = $2
+               AND idx BETWEEN $3::bigint * 256 AND $3::bigint * 256 + 255
+             HAVING count(*) = 256
+             ON CONFLICT (tenant, level, idx) DO UPDATE SET hashes = excluded.hashes"
+        }
+    };
+    execute(tx, sql, &[&tenant.as_str(), &i64::from(below), &to_db(node.index)]).await?;
     Ok(())
 }
 

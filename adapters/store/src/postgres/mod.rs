@@ -4,6 +4,7 @@ mod connect;
 mod copy;
 mod flush;
 mod group;
+mod inspect;
 mod judge;
 mod read;
 mod write;
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use deadpool_postgres::{Client, Pool};
-use oag_ledger::{CompletedNode, Row};
+use oag_ledger::{Hash, HashRange, Row};
 use oag_store_port::{
     Batch, Change, Claim, Collection, Committed, Epoch, ListQuery, Page, Record, Revision, Store,
     StoreError, Task, TaskToken,
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use connect::explain;
 pub use copy::{backup_postgres, restore_postgres};
+pub(crate) use inspect::Inspector;
 
 use crate::{HeldTask, SetupError, StoreStats, Upkeep, check};
 use connect::Fail;
@@ -203,14 +205,12 @@ impl Store for PostgresStore {
         Ok(read::ledger_by_subject(&self.client().await?, tenant, subject).await?)
     }
 
-    async fn ledger_nodes(
+    async fn ledger_hashes(
         &self,
         tenant: &Tenant,
-        level: u8,
-        from: u64,
-        limit: usize,
-    ) -> Result<Vec<CompletedNode>, StoreError> {
-        Ok(read::ledger_nodes(&self.client().await?, tenant, level, from, limit).await?)
+        ranges: &[HashRange],
+    ) -> Result<Vec<Vec<Hash>>, StoreError> {
+        Ok(read::ledger_hashes(&self.client().await?, tenant, ranges).await?)
     }
 
     async fn ledger_frontier(&self, tenant: &Tenant) -> Result<Vec<u8>, StoreError> {

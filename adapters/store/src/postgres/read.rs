@@ -1,7 +1,9 @@
 //! Reads. What must fit together is read from one snapshot.
 
+use std::collections::{BTreeSet, HashMap};
+
 use deadpool_postgres::{Client, GenericClient};
-use oag_ledger::{CompletedNode, Row as LedgerRow};
+use oag_ledger::{CompletedNode, Hash, HashRange, Row as LedgerRow};
 use oag_store_port::{Change, Collection, ListQuery, Page, Record, Revision, StoreError};
 use oag_types::{Tenant, Timestamp};
 use tokio_postgres::{IsolationLevel, Row};
@@ -147,6 +149,82 @@ pub(super) async fn ledger_nodes(
     let (level_number, count) = (i64::from(level), limit(count, 4_096));
     let found = rows(client, sql, &[&tenant.as_str(), &level_number, &to_db(from), &count]).await?;
     found.iter().map(|row| Ok(ledger::node(level, row.try_get(0)?, row.try_get(1)?)?)).collect()
+}
+
+pub(super) async fn ledger_tiles(
+    client: &Client,
+    tenant: &Tenant,
+    level: u8,
+    from: u64,
+    count: usize,
+) -> Answer<Vec<(u64, Vec<u8>)>> {
+    let sql = "SELECT idx, hashes FROM ledger_tile
+               WHERE tenant = $1 AND level = $2 AND idx >= $3 ORDER BY idx LIMIT $4";
+    let (level, count) = (i64::from(level), limit(count, 256));
+    let found = rows(client, sql, &[&tenant.as_str(), &level, &to_db(from), &count]).await?;
+    found.iter().map(|row| Ok((from_db(row.try_get(0)?), row.try_get(1)?))).collect()
+}
+
+pub(super) async fn ledger_hashes(
+    client: &Client,
+    tenant: &Tenant,
+    ranges: &[HashRange],
+) -> Answer<Vec<Vec<Hash>>> {
+    let places: BTreeSet<(u8, u64)> = ranges.iter().map(|range| ledger::tile_of(*range)).collect();
+    let levels: Vec<i64> = places.iter().map(|place| i64::from(place.0)).collect();
+    let indices: Vec<i64> = places.iter().map(|place| to_db(place.1)).collect();
+    let sql = "SELECT level, tile.idx, tile.hashes
+               FROM unnest($2::bigint[], $3::bigint[]) AS wanted (level, idx)
+               JOIN ledger_tile AS tile USING (level)
+               WHERE tile.tenant = $1 AND tile.idx = wanted.idx";
+    let mut tiles = HashMap::new();
+    for row in rows(client, sql, &[&tenant.as_str(), &levels, &indices]).await? {
+        let level = u8::try_from(row.try_get::<_, i64>(0)?).unwrap_or(u8::MAX);
+        let hashes: Vec<u8> = row.try_get(2)?;
+        tiles.insert((level, from_db(row.try_get(1)?)), hashes);
+    }
+    let singles = ranges.iter().filter(|range| !tiles.contains_key(&ledger::tile_of(**range)));
+    let mut single = single_hashes(client, tenant, singles.copied()).await?;
+    let found = ranges.iter().map(|range| match tiles.get(&ledger::tile_of(*range)) {
+        Some(bytes) => Ok(ledger::part(bytes, *range)?),
+        None => Ok(single.remove(range).unwrap_or_default()),
+    });
+    found.collect()
+}
+
+/// Hashes of tiles that are not full, by their ranges.
+async fn single_hashes(
+    client: &Client,
+    tenant: &Tenant,
+    ranges: impl Iterator<Item = HashRange>,
+) -> Answer<HashMap<HashRange, Vec<Hash>>> {
+    let ranges: Vec<HashRange> = ranges.collect();
+    if ranges.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let levels: Vec<i64> = ranges.iter().map(|range| i64::from(range.level)).collect();
+    let from: Vec<i64> = ranges.iter().map(|range| to_db(range.start)).collect();
+    let until: Vec<i64> =
+        ranges.iter().map(|range| to_db(range.start.saturating_add(range.count))).collect();
+    let sql = "SELECT wanted.place, kept.hash
+               FROM unnest($2::bigint[], $3::bigint[], $4::bigint[])
+                 WITH ORDINALITY AS wanted (level, first, until, place)
+               CROSS JOIN LATERAL (
+                 SELECT idx, leaf_hash AS hash FROM ledger_row
+                 WHERE wanted.level = 0 AND tenant = $1 AND idx >= first AND idx < until
+                 UNION ALL
+                 SELECT idx, hash FROM ledger_node
+                 WHERE level = wanted.level AND tenant = $1 AND idx >= first AND idx < until
+               ) AS kept
+               ORDER BY wanted.place, kept.idx";
+    let mut found: HashMap<HashRange, Vec<Hash>> = HashMap::new();
+    for row in rows(client, sql, &[&tenant.as_str(), &levels, &from, &until]).await? {
+        let place = usize::try_from(row.try_get::<_, i64>(0)? - 1).unwrap_or(usize::MAX);
+        if let Some(range) = ranges.get(place) {
+            found.entry(*range).or_default().push(ledger::hash(row.try_get(1)?)?);
+        }
+    }
+    Ok(found)
 }
 
 pub(super) async fn ledger_frontier(client: &Client, tenant: &Tenant) -> Answer<Vec<u8>> {

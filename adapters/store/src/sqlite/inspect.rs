@@ -1,4 +1,4 @@
-//! Reading the ledger of a store beside the process that uses it.
+//! Reading a store beside the process that uses it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,22 +7,20 @@ use oag_ledger::{CompletedNode, Row};
 use oag_types::Tenant;
 use rusqlite::Connection;
 
-use super::{open, read};
+use super::{Fail, open, read};
 use crate::SetupError;
+use crate::migration::{SQLITE, TILES, pending};
 
 const BUSY: Duration = Duration::from_secs(10);
 
-/// Sees one moment of a store's ledger; writers go on meanwhile.
-pub struct LedgerReader {
+/// One read transaction on the file.
+pub(crate) struct Inspector {
     conn: Connection,
+    has_tiles: bool,
 }
 
-impl LedgerReader {
-    /// Opens the store of a directory for reading only. No lock is taken.
-    ///
-    /// # Errors
-    /// When there is no store, or it cannot be read.
-    pub fn open(dir: &Path) -> Result<Self, SetupError> {
+impl Inspector {
+    pub(crate) fn open(dir: &Path) -> Result<Self, SetupError> {
         let path = open::database(dir);
         if !path.is_file() {
             return Err(SetupError::Database(format!("no store in {}", dir.display())));
@@ -30,22 +28,21 @@ impl LedgerReader {
         let conn = open::reader(&path, BUSY)?;
         // Ends with the connection; until then every read sees the same moment.
         conn.execute_batch("BEGIN DEFERRED")?;
-        Ok(Self { conn })
+        let steps = open::applied(&conn)?;
+        let has_tiles = pending(SQLITE, &steps)?.iter().all(|step| step.version > TILES);
+        Ok(Self { conn, has_tiles })
     }
 
-    /// Rows from an index, in order of index, at most `limit` (capped at 4,096).
-    ///
-    /// # Errors
-    /// When the database cannot be read or a row does not have the form of one.
-    pub fn rows(&self, tenant: &Tenant, from: u64, limit: usize) -> Result<Vec<Row>, SetupError> {
+    pub(crate) fn rows(
+        &self,
+        tenant: &Tenant,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<Row>, SetupError> {
         read::ledger_rows(&self.conn, tenant, from, limit).map_err(failed)
     }
 
-    /// Roots of completed subtrees at a tile level, from an index, at most `limit`.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn nodes(
+    pub(crate) fn nodes(
         &self,
         tenant: &Tenant,
         level: u8,
@@ -55,19 +52,28 @@ impl LedgerReader {
         read::ledger_nodes(&self.conn, tenant, level, from, limit).map_err(failed)
     }
 
-    /// The stored frontier, serialised as `oag_ledger::Frontier` does.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn frontier(&self, tenant: &Tenant) -> Result<Vec<u8>, SetupError> {
+    pub(crate) fn tiles(
+        &self,
+        tenant: &Tenant,
+        level: u8,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Vec<u8>)>, SetupError> {
+        if !self.has_tiles {
+            return Ok(Vec::new());
+        }
+        read::ledger_tiles(&self.conn, tenant, level, from, limit).map_err(failed)
+    }
+
+    pub(crate) fn frontier(&self, tenant: &Tenant) -> Result<Vec<u8>, SetupError> {
         read::ledger_frontier(&self.conn, tenant).map_err(failed)
     }
 
-    /// The bodies of a collection's records, in order of id.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn bodies(&self, tenant: &Tenant, collection: &str) -> Result<Vec<String>, SetupError> {
+    pub(crate) fn bodies(
+        &self,
+        tenant: &Tenant,
+        collection: &str,
+    ) -> Result<Vec<String>, SetupError> {
         let mut select = self.conn.prepare_cached(
             "SELECT body FROM record WHERE tenant = ?1 AND collection = ?2 ORDER BY id",
         )?;
@@ -76,9 +82,9 @@ impl LedgerReader {
     }
 }
 
-fn failed(fail: super::Fail) -> SetupError {
+fn failed(fail: Fail) -> SetupError {
     match fail {
-        super::Fail::Sqlite(error) => error.into(),
-        super::Fail::Refused(error) => SetupError::Database(error.to_string()),
+        Fail::Sqlite(error) => error.into(),
+        Fail::Refused(error) => SetupError::Database(error.to_string()),
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use oag_ledger::{CompletedNode, Row};
+use oag_ledger::{Hash, HashRange, Row};
 use oag_store_port::{
     Batch, Change, Claim, Collection, Committed, Epoch, ListQuery, Page, Record, Revision, Store,
     StoreError, Task, TaskToken,
@@ -22,8 +22,8 @@ use oag_types::{Tenant, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use backup::backup_sqlite;
-pub use inspect::LedgerReader;
-pub(crate) use open::{applied, migrate};
+pub(crate) use inspect::Inspector;
+pub(crate) use open::{applied, migrate, migrate_to};
 pub use restore::restore_sqlite;
 
 use crate::{HeldTask, SetupError, StoreStats, Upkeep, check};
@@ -220,15 +220,13 @@ impl Store for SqliteStore {
         self.readers.run(move |conn| read::ledger_by_subject(conn, &tenant, &subject)).await
     }
 
-    async fn ledger_nodes(
+    async fn ledger_hashes(
         &self,
         tenant: &Tenant,
-        level: u8,
-        from: u64,
-        limit: usize,
-    ) -> Result<Vec<CompletedNode>, StoreError> {
-        let tenant = tenant.clone();
-        self.readers.run(move |conn| read::ledger_nodes(conn, &tenant, level, from, limit)).await
+        ranges: &[HashRange],
+    ) -> Result<Vec<Vec<Hash>>, StoreError> {
+        let (tenant, ranges) = (tenant.clone(), ranges.to_vec());
+        self.readers.run(move |conn| read::ledger_hashes(conn, &tenant, &ranges)).await
     }
 
     async fn ledger_frontier(&self, tenant: &Tenant) -> Result<Vec<u8>, StoreError> {

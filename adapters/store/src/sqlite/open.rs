@@ -74,12 +74,18 @@ pub(crate) fn reader(path: &Path, busy: Duration) -> Result<Connection, SetupErr
 
 /// Brings the schema up to date.
 pub(crate) fn migrate(conn: &mut Connection) -> Result<(), SetupError> {
+    migrate_to(conn, i64::MAX)
+}
+
+/// Does the steps up to a version.
+pub(crate) fn migrate_to(conn: &mut Connection, version: i64) -> Result<(), SetupError> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     tx.execute_batch(
         "CREATE TABLE IF NOT EXISTS schema_step (
            version INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL) STRICT",
     )?;
-    for migration in pending(SQLITE, &applied(&tx)?)? {
+    let steps = pending(SQLITE, &applied(&tx)?)?;
+    for migration in steps.into_iter().filter(|step| step.version <= version) {
         tx.execute_batch(migration.sql)?;
         tx.execute(
             "INSERT INTO schema_step (version, name, checksum) VALUES (?1, ?2, ?3)",

@@ -1,10 +1,12 @@
 //! Reads, each in one read transaction of a connection that cannot write.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use oag_ledger::{CompletedNode, Row};
+use oag_ledger::{CompletedNode, Hash, HashRange, Row};
 use oag_store_port::{Change, Collection, ListQuery, Page, Record, Revision, StoreError};
 use oag_types::{Tenant, Timestamp};
 use rusqlite::{Connection, OptionalExtension};
@@ -193,6 +195,70 @@ pub(crate) fn ledger_nodes(
     let rows = read.query_map(key, |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)))?;
     rows.map(|row| row.map_err(Fail::from).and_then(|row| Ok(ledger::node(level, row.0, &row.1)?)))
         .collect()
+}
+
+pub(crate) fn ledger_tiles(
+    conn: &Connection,
+    tenant: &Tenant,
+    level: u8,
+    from: u64,
+    count: usize,
+) -> Answer<Vec<(u64, Vec<u8>)>> {
+    let mut read = conn.prepare_cached(
+        "SELECT idx, hashes FROM ledger_tile
+         WHERE tenant = ?1 AND level = ?2 AND idx >= ?3 ORDER BY idx LIMIT ?4",
+    )?;
+    let key = (tenant.as_str(), level, to_db(from), limit(count, 256));
+    let rows = read.query_map(key, |row| Ok((from_db(row.get(0)?), row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(crate) fn ledger_hashes(
+    conn: &Connection,
+    tenant: &Tenant,
+    ranges: &[HashRange],
+) -> Answer<Vec<Vec<Hash>>> {
+    let mut tiles = HashMap::new();
+    let mut found = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        let place = ledger::tile_of(*range);
+        let tile = match tiles.entry(place) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(tile(conn, tenant, place)?),
+        };
+        found.push(match tile {
+            Some(bytes) => ledger::part(bytes, *range)?,
+            None => single_hashes(conn, tenant, *range)?,
+        });
+    }
+    Ok(found)
+}
+
+fn tile(conn: &Connection, tenant: &Tenant, (level, index): (u8, u64)) -> Answer<Option<Vec<u8>>> {
+    let mut read = conn.prepare_cached(
+        "SELECT hashes FROM ledger_tile WHERE tenant = ?1 AND level = ?2 AND idx = ?3",
+    )?;
+    let key = (tenant.as_str(), level, to_db(index));
+    Ok(read.query_row(key, |row| row.get(0)).optional()?)
+}
+
+/// Hashes of a tile that is not full.
+fn single_hashes(conn: &Connection, tenant: &Tenant, range: HashRange) -> Answer<Vec<Hash>> {
+    let sql = match range.level {
+        0 => {
+            "SELECT leaf_hash FROM ledger_row
+             WHERE tenant = ?1 AND ?2 = 0 AND idx >= ?3 AND idx < ?4 ORDER BY idx"
+        }
+        _ => {
+            "SELECT hash FROM ledger_node
+             WHERE tenant = ?1 AND level = ?2 AND idx >= ?3 AND idx < ?4 ORDER BY idx"
+        }
+    };
+    let mut read = conn.prepare_cached(sql)?;
+    let (from, until) = (to_db(range.start), to_db(range.start.saturating_add(range.count)));
+    let rows = read
+        .query_map((tenant.as_str(), range.level, from, until), |row| row.get::<_, Vec<u8>>(0))?;
+    rows.map(|bytes| Ok(ledger::hash(&bytes?)?)).collect()
 }
 
 pub(crate) fn ledger_frontier(conn: &Connection, tenant: &Tenant) -> Answer<Vec<u8>> {

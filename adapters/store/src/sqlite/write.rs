@@ -1,5 +1,6 @@
 //! The commands, inside the writer's transaction.
 
+use oag_ledger::CompletedNode;
 use oag_store_port::{
     Batch, Claim, Committed, Epoch, Expect, NewTask, Put, Revision, StoreError, Task, TaskState,
     TaskToken,
@@ -304,10 +305,37 @@ fn append(conn: &Connection, tenant: &Tenant, batch: &Batch) -> Answer<Vec<u64>>
         let hash = node.hash.as_bytes();
         write.execute((tenant.as_str(), node.level, to_db(node.index), hash))?;
     }
+    for node in &extension.nodes {
+        keep_tile(conn, tenant, node)?;
+    }
     conn.prepare_cached(
         "INSERT INTO ledger_state (tenant, frontier) VALUES (?1, ?2)
          ON CONFLICT (tenant) DO UPDATE SET frontier = excluded.frontier",
     )?
     .execute((tenant.as_str(), extension.frontier.to_bytes()))?;
     Ok(extension.rows.iter().map(|row| row.index).collect())
+}
+
+/// The tile under a node, which is full.
+fn keep_tile(conn: &Connection, tenant: &Tenant, node: &CompletedNode) -> Answer<()> {
+    let below = node.level.saturating_sub(1);
+    let sql = match below {
+        0 => {
+            "INSERT INTO ledger_tile (tenant, level, idx, hashes)
+             SELECT ?1, ?2, ?3, unhex(group_concat(hex(leaf_hash), '' ORDER BY idx))
+             FROM ledger_row WHERE tenant = ?1 AND idx BETWEEN ?3 * 256 AND ?3 * 256 + 255
+             HAVING count(*) = 256
+             ON CONFLICT (tenant, level, idx) DO UPDATE SET hashes = excluded.hashes"
+        }
+        _ => {
+            "INSERT INTO ledger_tile (tenant, level, idx, hashes)
+             SELECT ?1, ?2, ?3, unhex(group_concat(hex(hash), '' ORDER BY idx))
+             FROM ledger_node WHERE tenant = ?1 AND level = ?2
+               AND idx BETWEEN ?3 * 256 AND ?3 * 256 + 255
+             HAVING count(*) = 256
+             ON CONFLICT (tenant, level, idx) DO UPDATE SET hashes = excluded.hashes"
+        }
+    };
+    conn.prepare_cached(sql)?.execute((tenant.as_str(), below, to_db(node.index)))?;
+    Ok(())
 }

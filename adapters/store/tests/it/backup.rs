@@ -45,7 +45,7 @@ async fn seen(store: &dyn Upkeep) -> Vec<Seen> {
     all
 }
 
-async fn restore(file: &Path, place: &Place) -> Result<RestoreReport, SetupError> {
+pub(crate) async fn restore(file: &Path, place: &Place) -> Result<RestoreReport, SetupError> {
     match place {
         Place::Sqlite(dir) => restore_sqlite(file, dir),
         Place::Postgres(url) => restore_postgres(file, url, &PostgresConfig::default()).await,

@@ -1,12 +1,24 @@
 //! The ledger inside the store: what is stored is what `oag-ledger` computes from the rows.
 
 use futures::future::join_all;
-use oag_ledger::{CompletedNode, Frontier, Row, leaf_hash, payload_digest};
-use oag_store::Upkeep;
-use oag_store_port::{Expect, StoreError};
+use oag_ledger::{
+    Error, Frontier, Hash, HashRange, KnownHashes, ProofBundle, Report, Row, Verifier,
+    inclusion_ranges, leaf_hash, payload_digest,
+};
+use oag_store::{LedgerReader, PostgresConfig, Upkeep};
+use oag_store_port::{Batch, Expect, StoreError};
 use oag_types::Tenant;
 
-use crate::backend::{Backend, PLAN, batch, tenant};
+use crate::backend::{Backend, PLAN, Place, batch, tenant};
+use crate::migrations::tamper;
+
+/// The hashes of a level, tile by tile, and nothing behind them.
+async fn level(store: &dyn Upkeep, tenant: &Tenant, level: u8, count: usize) -> Vec<Hash> {
+    let tiles = (0..=count as u64 / 256)
+        .map(|index| HashRange { level, start: index * 256, count: 256 })
+        .collect::<Vec<_>>();
+    store.ledger_hashes(tenant, &tiles).await.unwrap().concat()
+}
 
 /// Every row, after checking that tree and rows are one.
 pub(crate) async fn checked_rows(store: &dyn Upkeep, tenant: &Tenant) -> Vec<Row> {
@@ -31,8 +43,10 @@ pub(crate) async fn checked_rows(store: &dyn Upkeep, tenant: &Tenant) -> Vec<Row
         nodes.extend(frontier.append(row.leaf_hash));
     }
     assert_eq!(store.ledger_frontier(tenant).await.unwrap(), frontier.to_bytes());
-    let stored: Vec<CompletedNode> = store.ledger_nodes(tenant, 1, 0, 1_000).await.unwrap();
-    assert_eq!(stored, nodes);
+    let leaves: Vec<Hash> = rows.iter().map(|row| row.leaf_hash).collect();
+    assert_eq!(level(store, tenant, 0, leaves.len()).await, leaves);
+    let above: Vec<Hash> = nodes.iter().filter(|node| node.level == 1).map(|n| n.hash).collect();
+    assert_eq!(level(store, tenant, 1, above.len()).await, above);
     rows
 }
 
@@ -59,7 +73,6 @@ pub(crate) async fn the_tree_is_that_of_its_rows(backend: &Backend) {
     assert!(done.iter().flatten().all(|d| d.ledger_indices[0] + 1 == d.ledger_indices[1]));
     assert_eq!(checked_rows(store.as_ref(), &t).await.len(), 300);
     assert_eq!(checked_rows(store.as_ref(), &other).await.len(), 150);
-    assert_eq!(store.ledger_nodes(&t, 1, 0, 10).await.unwrap().len(), 1);
     // After another start the tree goes on where it was.
     let row = store.ledger_rows(&t, 299, 10).await.unwrap().remove(0);
     assert_eq!(row.index, 299);
@@ -68,6 +81,107 @@ pub(crate) async fn the_tree_is_that_of_its_rows(backend: &Backend) {
     let kinds: Vec<_> = about.iter().map(|row| row.parse_entry().unwrap().kind).collect();
     assert_eq!(kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>(), ["intent", "outcome"]);
     assert_eq!(about[0].payload.as_deref(), Some(b"{\"n\":2}".as_slice()));
+}
+
+/// A ledger of many rows, a hundred to a commit.
+pub(crate) async fn fill(store: &dyn Upkeep, t: &Tenant, rows: usize) {
+    for first in (0..rows).step_by(100) {
+        let numbers = first..rows.min(first + 100);
+        let append = |b: Batch, n: usize| b.ledger("intent", format!("act_{n}"), n.to_string());
+        store.commit(t, numbers.fold(batch(), append)).await.unwrap();
+    }
+}
+
+/// A proof from the hashes the store gives, and nothing else.
+pub(crate) async fn prove(store: &dyn Upkeep, t: &Tenant, index: u64) -> Result<(), Error> {
+    let frontier = Frontier::parse(&store.ledger_frontier(t).await.unwrap()).unwrap();
+    let mut known = KnownHashes::along(&frontier);
+    let ranges = known.missing(inclusion_ranges(index, frontier.size()).unwrap());
+    let found = store.ledger_hashes(t, &ranges).await.unwrap();
+    for (range, hashes) in ranges.into_iter().zip(found) {
+        assert!(hashes.len() as u64 <= range.count);
+        known.insert_range(range, &hashes);
+    }
+    let row = store.ledger_rows(t, index, 1).await.unwrap().remove(0);
+    ProofBundle::new(&row, &frontier, String::new(), &known).map(|_| ())
+}
+
+pub(crate) async fn every_row_can_be_proven(backend: &Backend) {
+    let (store, t) = (backend.store.as_ref(), tenant("t"));
+    for size in [1, 255, 256, 600] {
+        let before = checked_rows(store, &t).await.len();
+        fill(store, &t, size - before).await;
+        for index in [0, 100, 254, 255, 256, 300, 511, 512, 599] {
+            if index < size as u64 {
+                prove(store, &t, index).await.unwrap();
+            }
+        }
+    }
+    checked_rows(store, &t).await;
+    assert_eq!(store.ledger_hashes(&tenant("nobody"), &[]).await.unwrap(), Vec::<Vec<Hash>>::new());
+    // Full tiles are all that is read: what happens to other rows of a tile does not matter, and
+    // what happens to the tile is noticed before a proof is given away.
+    tamper(backend, "UPDATE ledger_row SET leaf_hash = salt WHERE idx <> 300").await;
+    prove(store, &t, 300).await.unwrap();
+    let wrong = prove(store, &t, 590).await;
+    assert!(matches!(wrong, Err(Error::ProofFailed { .. })), "{wrong:?}");
+    let other = "UPDATE ledger_tile SET hashes = (SELECT hashes FROM ledger_tile WHERE idx = 0)";
+    tamper(backend, other).await;
+    let wrong = prove(store, &t, 300).await;
+    assert!(matches!(wrong, Err(Error::ProofFailed { .. })), "{wrong:?}");
+}
+
+/// What a pass over the store says that sees it from outside.
+pub(crate) async fn inspect(backend: &Backend, t: &Tenant) -> Report {
+    let reader = match &backend.place {
+        Place::Sqlite(dir) => LedgerReader::open(dir).unwrap(),
+        Place::Postgres(url) => {
+            LedgerReader::connect(url, &PostgresConfig::default()).await.unwrap()
+        }
+    };
+    let mut verifier = Verifier::new(Vec::new());
+    for level in 0..3 {
+        for (index, bytes) in reader.tiles(t, level, 0, 100).await.unwrap() {
+            verifier.push_tile(level, index, bytes);
+        }
+        for node in reader.nodes(t, level + 1, 0, 100).await.unwrap() {
+            verifier.push_node(node);
+        }
+    }
+    for row in reader.rows(t, 0, 4_096).await.unwrap() {
+        verifier.push(&row);
+    }
+    let frontier = Frontier::parse(&reader.frontier(t).await.unwrap()).unwrap();
+    verifier.finish(&frontier)
+}
+
+pub(crate) async fn a_pass_from_outside_sees_one_moment(backend: &Backend) {
+    let (store, t) = (backend.store.as_ref(), tenant("t"));
+    fill(store, &t, 600).await;
+    store.commit(&t, batch().put(PLAN, "b", "2", "").put(PLAN, "a", "1", "")).await.unwrap();
+    let report = inspect(backend, &t).await;
+    assert!(report.is_sound() && report.rows == 600, "{report:?}");
+    let reader = match &backend.place {
+        Place::Sqlite(dir) => LedgerReader::open(dir).unwrap(),
+        Place::Postgres(url) => {
+            LedgerReader::connect(url, &PostgresConfig::default()).await.unwrap()
+        }
+    };
+    let before = reader.frontier(&t).await.unwrap();
+    fill(store, &t, 1).await;
+    assert_eq!(reader.rows(&t, 590, 100).await.unwrap().len(), 10);
+    assert_eq!(reader.frontier(&t).await.unwrap(), before);
+    assert_eq!(reader.bodies(&t, "plan").await.unwrap(), ["1", "2"]);
+    drop(reader);
+    for (act, rows) in [
+        ("UPDATE ledger_row SET leaf_hash = salt WHERE idx = 44", 44..45),
+        ("UPDATE ledger_tile SET hashes = (SELECT hashes FROM ledger_tile WHERE idx = 1)", 0..1),
+        ("DELETE FROM ledger_row WHERE idx = 0", 0..1),
+    ] {
+        tamper(backend, act).await;
+        let problem = inspect(backend, &t).await.problem.unwrap();
+        assert_eq!(problem.rows(), rows, "{problem}");
+    }
 }
 
 pub(crate) async fn a_bad_command_fails_alone(backend: &Backend) {

@@ -49,11 +49,13 @@ on_both! {
         the_feed_is_bounded, tenants_see_only_their_own, wrong_commands_are_refused;
     tasks: each_task_is_claimed_once, leases_end_and_are_renewed, a_task_is_completed_once,
         older_epochs_are_fenced, the_same_task_is_not_enqueued_twice;
-    ledger: the_tree_is_that_of_its_rows, a_bad_command_fails_alone, an_erased_row_stays_proven;
+    ledger: the_tree_is_that_of_its_rows, a_bad_command_fails_alone, an_erased_row_stays_proven,
+        every_row_can_be_proven, a_pass_from_outside_sees_one_moment;
     groups: commands_that_wait_share_a_commit, a_caller_that_goes_away_takes_nobody_with_it,
         a_group_does_what_its_commands_do_one_by_one, a_refused_command_makes_no_tenant;
     backup: a_restore_has_everything_and_does_nothing, a_backup_is_of_one_moment,
         only_whole_backups_are_restored;
     migrations: opening_twice_changes_nothing, a_newer_schema_is_refused,
-        an_altered_migration_is_refused;
+        an_altered_migration_is_refused, a_store_of_the_first_schema_is_brought_up_to_date,
+        tiles_of_nodes_are_kept_and_brought_up_to_date;
 }

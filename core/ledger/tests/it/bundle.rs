@@ -13,7 +13,25 @@ fn bundle(index: usize, size: u64) -> (ProofBundle, VerifierKey) {
     let log = Log::new(700);
     let key = SigningKey::from_bytes(ORIGIN, &[5; 32]).unwrap();
     let note = log.checkpoint(size).sign(&key).unwrap();
-    (ProofBundle::new(&log.rows[index], size, note, &log).unwrap(), key.verifier())
+    let bundle = ProofBundle::new(&log.rows[index], &log.frontier_at(size), note, &log);
+    (bundle.unwrap(), key.verifier())
+}
+
+#[test]
+fn a_proof_from_changed_hashes_is_not_given_away() {
+    let log = Log::new(700);
+    let made = |row: usize, log: &Log| {
+        ProofBundle::new(&log.rows[row], &log.frontier_at(700), String::new(), log)
+    };
+    made(300, &log).unwrap();
+    let mut changed = log.clone();
+    changed.nodes[0].hash.0[0] ^= 1;
+    let frontier = log.frontier_at(700);
+    let refused = ProofBundle::new(&changed.rows[300], &frontier, String::new(), &changed);
+    assert!(matches!(refused, Err(Error::ProofFailed { .. })), "{refused:?}");
+    let mut changed = log.clone();
+    changed.rows[300].entry.push(b' ');
+    assert!(matches!(made(300, &changed), Err(Error::ProofFailed { .. })));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! A small stored log to test on.
 
 use oag_ledger::{
-    Checkpoint, CompletedNode, EntryKind, EntryParts, Error, Frontier, Hash, HashSource, Report,
-    Row, Verifier, leaf_hash, new_row,
+    Checkpoint, CompletedNode, EntryKind, EntryParts, Error, Frontier, Hash, HashSource, Problem,
+    Report, Row, TILE_WIDTH, Verifier, leaf_hash, new_row, tile_bytes,
 };
 
 pub(crate) const ORIGIN: &str = "example.test/log";
@@ -40,12 +40,41 @@ impl Log {
         }
     }
 
-    pub(crate) fn checkpoint(&self, size: u64) -> Checkpoint {
+    /// The frontier when the log had `size` rows.
+    pub(crate) fn frontier_at(&self, size: u64) -> Frontier {
         let mut frontier = Frontier::new();
         for row in &self.rows[..size as usize] {
             frontier.append(row.leaf_hash);
         }
-        Checkpoint::of(ORIGIN, &frontier)
+        frontier
+    }
+
+    pub(crate) fn checkpoint(&self, size: u64) -> Checkpoint {
+        Checkpoint::of(ORIGIN, &self.frontier_at(size))
+    }
+
+    /// Every full tile as a store would keep it.
+    pub(crate) fn tiles(&self) -> Vec<(u8, u64, Vec<u8>)> {
+        let full = |node: &CompletedNode| {
+            let (level, index) = (node.level - 1, node.index);
+            (level, index, tile_bytes(level, index, TILE_WIDTH, self).unwrap())
+        };
+        self.nodes.iter().map(full).collect()
+    }
+
+    /// What a pass says about the rows, nodes and these tiles.
+    pub(crate) fn verify_tiles(&self, tiles: &[(u8, u64, Vec<u8>)]) -> Option<Problem> {
+        let mut verifier = Verifier::new(Vec::new());
+        for (level, index, bytes) in tiles {
+            verifier.push_tile(*level, *index, bytes.clone());
+        }
+        for node in &self.nodes {
+            verifier.push_node(*node);
+        }
+        for row in &self.rows {
+            verifier.push(row);
+        }
+        verifier.finish(&self.frontier).problem
     }
 
     pub(crate) fn verify(&self, outside: &[Checkpoint]) -> Report {

@@ -100,6 +100,15 @@ proptest! {
         prop_assert_eq!(&inclusion_proof(index, size, &known).unwrap(), &proof);
         verify_inclusion(index, size, leaf, &proof, root).unwrap();
 
+        // With the right edge at hand only tiles that hold the entry's own path are read.
+        let mut known = KnownHashes::along(&LOG.frontier_at(size));
+        for range in known.missing(inclusion_ranges(index, size).unwrap()) {
+            let tile = index >> (8 * (u32::from(range.level) + 1));
+            prop_assert_eq!(range.start / 256, tile);
+            known.insert_range(range, &LOG.range(range).unwrap());
+        }
+        prop_assert_eq!(&inclusion_proof(index, size, &known).unwrap(), &proof);
+
         for at in 0..proof.len() {
             verify_inclusion(index, size, leaf, &altered(&proof, at), root).unwrap_err();
             verify_inclusion(index, size, leaf, &proof[..at], root).unwrap_err();

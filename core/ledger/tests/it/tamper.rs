@@ -170,6 +170,65 @@ fn stored_nodes_must_be_there_and_no_others() {
 }
 
 #[test]
+fn stored_tiles_are_those_of_the_rows() {
+    for size in [0, 255, 256, 257, 512, SIZE] {
+        let log = Log::new(size);
+        assert_eq!(log.tiles().len() as u64, size / 256);
+        assert_eq!(log.verify_tiles(&log.tiles()), None);
+    }
+    // One that is not stored saves nothing and hides nothing.
+    let log = Log::new(SIZE);
+    assert_eq!(log.verify_tiles(&log.tiles()[1..]), None);
+}
+
+#[test]
+fn stored_tiles_of_the_second_level_are_compared() {
+    let log = Log::new(65_536);
+    let mut tiles = log.tiles();
+    let high = tiles.iter_mut().find(|(level, ..)| *level == 1).unwrap();
+    high.2[3 * 32] ^= 1;
+    let expected = Problem::TileMismatch { level: 1, index: 0, rows: 768..1_024 };
+    assert_eq!(log.verify_tiles(&tiles), Some(expected));
+}
+
+#[test]
+fn a_row_and_a_tile_that_disagree_are_named_by_the_row() {
+    let log = Log::new(SIZE);
+    let mut tiles = log.tiles();
+    tiles[1].2[5 * 32 + 7] ^= 1;
+    let expected = Problem::TileMismatch { level: 0, index: 1, rows: 261..262 };
+    assert_eq!(log.verify_tiles(&tiles), Some(expected));
+    tiles[1].2.pop();
+    let expected = Problem::TileMismatch { level: 0, index: 1, rows: 256..512 };
+    assert_eq!(log.verify_tiles(&tiles), Some(expected));
+
+    let mut log = Log::new(SIZE);
+    let tiles = log.tiles();
+    log.rows[257] = row(257, "rewritten");
+    let expected = Problem::TileMismatch { level: 0, index: 1, rows: 257..258 };
+    assert_eq!(log.verify_tiles(&tiles), Some(expected));
+    let mut log = Log::new(SIZE);
+    exchange(&mut log, 300, 311);
+    let expected = Problem::Reordered { index: 300, other: 311 };
+    assert_eq!(log.verify_tiles(&tiles), Some(expected));
+}
+
+#[test]
+fn a_tile_without_all_its_rows_is_named() {
+    let whole = Log::new(SIZE);
+    let mut log = whole.clone();
+    log.rows.truncate(500);
+    log.rebuild();
+    assert_eq!(log.verify_tiles(&log.tiles()), None);
+    let expected = Problem::TileUnexpected { level: 0, index: 1, rows: 256..512 };
+    assert_eq!(log.verify_tiles(&whole.tiles()), Some(expected));
+    let mut tiles = whole.tiles();
+    tiles.push((255, u64::MAX, Vec::new()));
+    let found = whole.verify_tiles(&tiles);
+    assert!(matches!(found, Some(Problem::TileUnexpected { level: 255, .. })));
+}
+
+#[test]
 fn a_cut_tail_shows_in_the_frontier_or_in_a_checkpoint() {
     let whole = Log::new(SIZE);
     let mut log = whole.clone();

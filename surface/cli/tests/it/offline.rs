@@ -114,7 +114,7 @@ fn proof() -> (String, String) {
     }
     let key = SigningKey::from_bytes("test", &[1; 32]).unwrap();
     let note = Checkpoint::of("test", &frontier).sign(&key).unwrap();
-    let bundle = ProofBundle::new(&rows[1], 3, note, &known).unwrap();
+    let bundle = ProofBundle::new(&rows[1], &frontier, note, &known).unwrap();
     (bundle.to_json().unwrap(), key.verifier().to_string())
 }
 
