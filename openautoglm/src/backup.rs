@@ -2,15 +2,13 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
-use oag_store::{
-    BackupReport, PostgresConfig, RestoreReport, TableRows, backup_postgres, backup_sqlite,
-    restore_postgres, restore_sqlite,
-};
+use anyhow::{Result, bail};
+use oag_store::TableRows;
 
 use crate::data::DataDir;
 use crate::eval::print;
 use crate::options::{BackupArgs, RestoreArgs};
+use crate::truth::Truth;
 
 /// Copies a store, also while it is in use.
 pub(crate) fn backup(args: &BackupArgs) -> Result<ExitCode> {
@@ -19,12 +17,7 @@ pub(crate) fn backup(args: &BackupArgs) -> Result<ExitCode> {
     }
     // The ledger's key is in the data directory, wherever the store is.
     let data = DataDir::existing(&args.data)?;
-    let report: BackupReport = match &args.postgres {
-        Some(url) => {
-            runtime()?.block_on(backup_postgres(url, &PostgresConfig::default(), &args.file))?
-        }
-        None => backup_sqlite(&data.truth(), &args.file)?,
-    };
+    let report = Truth::of(&data, args.postgres.as_deref())?.backup(&args.file)?;
     data.copy_identity(&args.file)?;
     print(&format!("{}: {} rows", args.file.display(), total(&report.rows)))
 }
@@ -32,13 +25,10 @@ pub(crate) fn backup(args: &BackupArgs) -> Result<ExitCode> {
 /// Makes a new installation from a backup.
 pub(crate) fn restore(args: &RestoreArgs) -> Result<ExitCode> {
     let data = DataDir::open(&args.data)?;
-    let report: RestoreReport = match &args.postgres {
-        Some(url) => {
-            runtime()?.block_on(restore_postgres(&args.file, url, &PostgresConfig::default()))?
-        }
-        None => restore_sqlite(&args.file, &data.truth())?,
-    };
+    let truth = Truth::of(&data, args.postgres.as_deref())?;
+    let report = truth.restore(&args.file)?;
     data.take_identity(&args.file)?;
+    data.note_store_kind(truth.kind())?;
     let mut text = format!("restored {} rows; nothing was executed", total(&report.rows));
     for held in &report.held {
         text.push_str(&format!("\nheld: {} of {} (a person decides)", held.id, held.queue));
@@ -48,11 +38,4 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<ExitCode> {
 
 fn total(rows: &[TableRows]) -> u64 {
     rows.iter().map(|table| table.rows).sum()
-}
-
-fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("the async runtime cannot start")
 }

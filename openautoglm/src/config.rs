@@ -135,9 +135,14 @@ impl Config {
         Ok(config)
     }
 
+    /// The settings of a data directory's installation, as far as files and variables tell.
+    pub(crate) fn of(data: &DataDir) -> Result<Self> {
+        Ok(lower_layers(None, data)?.read()?)
+    }
+
     /// Where the installation of a data directory exports its checkpoints to.
     pub(crate) fn checkpoint_dir_of(data: &DataDir) -> Result<PathBuf> {
-        lower_layers(None, data)?.read::<Self>()?.checkpoint_dir()
+        Self::of(data)?.checkpoint_dir()
     }
 
     /// Where signed checkpoints go: never inside the data directory by default.

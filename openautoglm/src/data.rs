@@ -23,6 +23,15 @@ pub(crate) struct Running {
     pub(crate) address: String,
 }
 
+/// Which database keeps the truth of an installation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StoreKind {
+    /// A file of the data directory.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
 /// What makes an installation's ledger its own.
 #[derive(Serialize, Deserialize)]
 struct Identity {
@@ -128,6 +137,26 @@ impl DataDir {
         let name = fs::read_to_string(&file)
             .with_context(|| format!("{} holds no installation", self.root.display()))?;
         Ok(name.trim().to_owned())
+    }
+
+    /// Notes which database keeps the truth, for commands that see no settings but these.
+    pub(crate) fn note_store_kind(&self, kind: StoreKind) -> Result<()> {
+        let word = match kind {
+            StoreKind::Sqlite => "sqlite",
+            StoreKind::Postgres => "postgres",
+        };
+        write_secret(&self.root.join("store"), word.as_bytes())
+    }
+
+    /// Which database kept the truth when the product last ran; nothing when it never did.
+    pub(crate) fn store_kind(&self) -> Result<Option<StoreKind>> {
+        let file = self.root.join("store");
+        match fs::read_to_string(&file) {
+            Ok(word) if word == "postgres" => Ok(Some(StoreKind::Postgres)),
+            Ok(_) => Ok(Some(StoreKind::Sqlite)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
+        }
     }
 
     pub(crate) fn write_admin_key(&self, secret: &str) -> Result<()> {

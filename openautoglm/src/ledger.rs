@@ -1,8 +1,9 @@
-//! `ledger verify`: reads every row of a data directory and holds it against every checkpoint
-//! that can be found, in the store and outside of it.
+//! `ledger verify`: reads every row of an installation and holds it against every checkpoint that
+//! can be found, in the store and outside of it.
 
 use std::fs;
 use std::io::IsTerminal;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -17,9 +18,14 @@ use serde_json::json;
 use crate::config::Config;
 use crate::data::DataDir;
 use crate::eval::print;
+use crate::truth::{Truth, runtime};
 use crate::wiring::checkpoint_folder;
 
 const PAGE: usize = 4_096;
+/// Tiles in one read.
+const TILES: usize = 256;
+/// Levels of the tree that are looked at: more than 256^6 rows are in no ledger.
+const LEVELS: u8 = 8;
 
 /// What of the command line needs the data directory itself.
 pub(crate) struct LocalLedger;
@@ -38,10 +44,10 @@ struct Kept {
 
 fn verify(args: &VerifyArgs) -> Result<ExitCode> {
     let data = DataDir::existing(&args.data)?;
+    let truth = Truth::of(&data, args.postgres.as_deref())?;
     let tenant = &args.tenant;
     let name = data.installation()?;
     let key = data.log_keys()?.of(tenant)?.verifier();
-    let reader = LedgerReader::open(&data.truth())?;
     let files = match args.checkpoint.as_slice() {
         [] => exported(&Config::checkpoint_dir_of(&data)?, &name, tenant),
         named => named.to_vec(),
@@ -50,16 +56,21 @@ fn verify(args: &VerifyArgs) -> Result<ExitCode> {
     for file in &files {
         outside.extend(read_checkpoints(file, &key)?);
     }
-    let stored = reader.bodies(tenant, "checkpoint")?;
-    let stored = stored.iter().map(|body| open(body, &key)).collect::<Result<Vec<_>>>()?;
-    let report = run(&reader, tenant, outside.clone(), stored)?;
-    let text = if args.json() { as_json(&report, &files) } else { as_text(&report, outside.len()) };
+    let count = outside.len();
+    let report = runtime()?.block_on(async {
+        let reader = truth.ledger().await?;
+        let stored = reader.bodies(tenant, "checkpoint").await?;
+        let stored = stored.iter().map(|body| open(body, &key)).collect::<Result<Vec<_>>>()?;
+        run(&reader, tenant, outside, stored).await
+    })?;
+    let text = if args.json() { as_json(&report, &files) } else { as_text(&report, count) };
     print(&text)?;
     Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-/// One pass over rows and stored tree nodes, each node right after the last row it covers.
-fn run(
+/// One pass over rows and stored tree: each tile before the last row it covers, each node right
+/// after.
+async fn run(
     reader: &LedgerReader,
     tenant: &Tenant,
     outside: Vec<Checkpoint>,
@@ -69,12 +80,13 @@ fn run(
     let mut from = 0;
     let progress = std::io::stderr().is_terminal();
     loop {
-        let rows = reader.rows(tenant, from, PAGE)?;
+        let rows = reader.rows(tenant, from, PAGE).await?;
         let Some(last) = rows.last() else { break };
         let next = last.index + 1;
+        push_tiles(reader, tenant, &mut verifier, from..next).await?;
         let first_tile = from / 256;
         let tiles = usize::try_from(next / 256 - first_tile).unwrap_or(PAGE) + 1;
-        let nodes = reader.nodes(tenant, 1, first_tile, tiles)?;
+        let nodes = reader.nodes(tenant, 1, first_tile, tiles).await?;
         let mut nodes = nodes
             .into_iter()
             .filter(|n| (from..next).contains(&((n.index + 1) * 256 - 1)))
@@ -93,22 +105,47 @@ fn run(
     if progress {
         anstream::eprintln!();
     }
-    // Nodes beyond the last row, and those of higher levels: few, and order no longer matters.
-    for node in reader.nodes(tenant, 1, from / 256, PAGE)? {
+    // Nodes and tiles beyond the last row, and nodes of higher levels: few, and order no longer
+    // matters.
+    push_tiles(reader, tenant, &mut verifier, from..u64::MAX).await?;
+    for node in reader.nodes(tenant, 1, from / 256, PAGE).await? {
         verifier.push_node(node);
     }
-    for level in 2..8 {
+    for level in 2..LEVELS {
         let mut first = 0;
         loop {
-            let nodes = reader.nodes(tenant, level, first, PAGE)?;
+            let nodes = reader.nodes(tenant, level, first, PAGE).await?;
             let Some(last) = nodes.last() else { break };
             first = last.index + 1;
             nodes.into_iter().for_each(|node| verifier.push_node(node));
         }
     }
-    let frontier = Frontier::parse(&reader.frontier(tenant)?)
+    let frontier = Frontier::parse(&reader.frontier(tenant).await?)
         .context("the stored frontier of the tree is damaged")?;
     Ok(verifier.finish(&frontier))
+}
+
+/// The tiles of all levels whose last row is one of these.
+async fn push_tiles(
+    reader: &LedgerReader,
+    tenant: &Tenant,
+    verifier: &mut Verifier,
+    rows: Range<u64>,
+) -> Result<()> {
+    for level in 0..LEVELS - 1 {
+        let covered = 256_u64.pow(u32::from(level) + 1);
+        let (mut first, end) = (rows.start / covered, rows.end / covered);
+        while first < end {
+            let most = usize::try_from(end - first).unwrap_or(TILES).min(TILES);
+            let tiles = reader.tiles(tenant, level, first, most).await?;
+            let Some((last, _)) = tiles.last() else { break };
+            first = last.saturating_add(1);
+            for (index, bytes) in tiles.into_iter().filter(|(index, _)| *index < end) {
+                verifier.push_tile(level, index, bytes);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The automatically exported file of a tenant, when it exists.

@@ -11,6 +11,7 @@ mod figures;
 mod ledger;
 mod options;
 mod parts;
+mod truth;
 mod up;
 mod upkeep;
 mod wiring;

@@ -26,7 +26,7 @@ pub(crate) enum Command {
     Config(UpArgs),
     /// Print the API document.
     Openapi,
-    /// Copy the store of a data directory into a file, also while it is in use.
+    /// Copy the store of an installation into a file, also while it is in use.
     Backup(BackupArgs),
     /// Make a new data directory from a backup. Nothing is executed again.
     Restore(RestoreArgs),
@@ -99,7 +99,7 @@ pub(crate) struct BackupArgs {
     pub(crate) data: PathBuf,
     /// The new file; it must not exist.
     pub(crate) file: PathBuf,
-    /// Copy a PostgreSQL store instead.
+    /// Copy the store in this PostgreSQL database; else the one that the settings name.
     #[arg(long, value_name = "URL")]
     pub(crate) postgres: Option<String>,
 }
@@ -111,7 +111,7 @@ pub(crate) struct RestoreArgs {
     /// The new data directory; it must be empty.
     #[arg(long, env = "OPENAUTOGLM_DATA", default_value = ".oag", value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// Restore into an empty PostgreSQL database instead.
+    /// Restore into this empty PostgreSQL database; else into the one that the settings name.
     #[arg(long, value_name = "URL")]
     pub(crate) postgres: Option<String>,
 }

@@ -14,7 +14,7 @@ use oag_store::{PostgresStore, SqliteStore, Upkeep};
 use oag_store_port::Store;
 
 use crate::config::Config;
-use crate::data::DataDir;
+use crate::data::{DataDir, StoreKind};
 use crate::figures::{self, LoopProbe};
 use crate::wiring::{CheckpointFiles, HubMeter, LoopDesk, StandAt};
 
@@ -92,11 +92,15 @@ async fn open_store(config: &Config, data: &DataDir) -> Result<Arc<dyn Upkeep>> 
     match &config.store.url {
         Some(url) => {
             let store = PostgresStore::connect(url, config.store.postgres.clone()).await;
-            Ok(Arc::new(store.context("the store in PostgreSQL cannot be opened")?))
+            let store = store.context("the store in PostgreSQL cannot be opened")?;
+            data.note_store_kind(StoreKind::Postgres)?;
+            Ok(Arc::new(store))
         }
         None => {
             let store = SqliteStore::open(data.truth(), config.store.sqlite.clone());
-            Ok(Arc::new(store.context("the store in the data directory cannot be opened")?))
+            let store = store.context("the store in the data directory cannot be opened")?;
+            data.note_store_kind(StoreKind::Sqlite)?;
+            Ok(Arc::new(store))
         }
     }
 }

@@ -67,7 +67,7 @@ fn analyze() {
 #[test]
 fn ledger() {
     let rows = quick("ledger");
-    assert!(value(&rows, "rows verified") >= 2_000.0);
+    assert!(value(&rows, "SQLite, rows verified") >= 2_000.0);
     assert!(value(&rows, "SQLite, proofs made, one after the other") > 0.0);
     // Writers at the same time share transactions.
     assert!(value(&rows, "SQLite, 256 writers, rows in a transaction") > 1.0);

@@ -173,6 +173,10 @@ pub struct VerifyArgs {
     /// exported.
     #[arg(long, value_name = "FILE|DIR")]
     pub checkpoint: Vec<PathBuf>,
+    /// Read the ledger in this PostgreSQL database; else the one that the settings name. Prefer
+    /// the settings: arguments can be seen by other users of the machine.
+    #[arg(long, value_name = "URL")]
+    pub postgres: Option<String>,
     /// Whose ledger.
     #[arg(long, default_value = "default")]
     pub tenant: Tenant,

@@ -18,7 +18,7 @@ use crate::value::Read;
 /// Commands about the ledger.
 #[derive(Debug, Subcommand)]
 pub(crate) enum LedgerCommand {
-    /// Check the whole ledger of a data directory, without a server.
+    /// Check the whole ledger of an installation, without its server.
     Verify(VerifyArgs),
     /// The signed head, and the key that checks it.
     Head(HeadArgs),
