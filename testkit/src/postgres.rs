@@ -82,6 +82,21 @@ impl Postgres {
         Ok(self.url_of(&name))
     }
 
+    /// Does something to a database behind the product's back.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub fn sql(&self, url: &str, sql: &str) -> anyhow::Result<()> {
+        let done = Command::new(self.binaries.join("psql"))
+            .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql, url])
+            .output()
+            .context("cannot run psql (package postgresql-client-15)")?;
+        if !done.status.success() {
+            bail!("psql failed: {}", String::from_utf8_lossy(&done.stderr));
+        }
+        Ok(())
+    }
+
     fn url_of(&self, database: &str) -> String {
         format!("postgres://app:{PASSWORD}@127.0.0.1:{}/{database}", self.port)
     }
