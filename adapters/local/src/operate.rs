@@ -99,7 +99,7 @@ fn change(
         Operation::Restart(count) => {
             if *count > wanted.restarts {
                 wanted.restarts = *count;
-                wanted.generation += 1;
+                wanted.renew(&unit.shared.config);
             }
             Ok(format!("asked for rolling restart {count}"))
         }
@@ -108,7 +108,7 @@ fn change(
             Ok(format!("set version to {version}"))
         }
         Operation::Configure(values) => {
-            configure(wanted, values)?;
+            configure(wanted, &unit.shared.config, values)?;
             Ok(format!("set {} configuration values", values.len()))
         }
         Operation::SetBreaker(tripped) => {
@@ -140,12 +140,13 @@ fn deploy(unit: &Unit, wanted: &mut Wanted, version: &str) -> Result<(), ExecErr
     };
     wanted.run = run;
     version.clone_into(&mut wanted.version);
-    wanted.generation += 1;
+    wanted.renew(&unit.shared.config);
     Ok(())
 }
 
 fn configure(
     wanted: &mut Wanted,
+    limits: &LocalConfig,
     values: &BTreeMap<String, Option<String>>,
 ) -> Result<(), ExecError> {
     let before = wanted.effective_config();
@@ -161,7 +162,7 @@ fn configure(
         return Err(ExecError::Refused(format!("more than {CONFIG_MAX} configuration values")));
     }
     if wanted.effective_config() != before {
-        wanted.generation += 1;
+        wanted.renew(limits);
     }
     Ok(())
 }

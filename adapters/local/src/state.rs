@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use oag_types::{Receipt, Timestamp};
+use oag_types::{Digest, Receipt, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::files::{Lasting, read_json, write_json};
@@ -40,12 +40,21 @@ pub(crate) struct Key {
     pub(crate) outcome: Outcome,
 }
 
+/// Replicas that were started alike.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Generation {
+    pub(crate) number: u64,
+    /// The digest of everything they were started with.
+    pub(crate) recipe: Digest,
+}
+
 /// Everything that is wanted of a service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Wanted {
     /// Grows with each change.
     pub(crate) revision: u64,
-    /// Replicas of another generation are replaced.
+    /// Replicas of another generation are replaced. Numbers are not used twice; going back to what
+    /// was wanted before goes back to its number.
     pub(crate) generation: u64,
     pub(crate) replicas: u32,
     pub(crate) running: bool,
@@ -70,6 +79,10 @@ pub(crate) struct Wanted {
     pub(crate) history: Vec<PastVersion>,
     #[serde(default)]
     pub(crate) keys: Vec<Key>,
+    /// Generations there were, the one that came last at the end: what is wanted again is known
+    /// again, and its replicas are kept.
+    #[serde(default)]
+    pub(crate) generations: Vec<Generation>,
 }
 
 /// What a replica is started with, whatever its version.
@@ -92,7 +105,7 @@ impl Wanted {
         let run = VersionSpec { command: spec.command.clone(), env: BTreeMap::new() };
         let past =
             PastVersion { version: spec.version.clone(), revision: 1, at: now, run: run.clone() };
-        Self {
+        let mut wanted = Self {
             revision: 1,
             generation: 1,
             replicas,
@@ -108,11 +121,50 @@ impl Wanted {
             port,
             history: vec![past],
             keys: Vec::new(),
-        }
+            generations: Vec::new(),
+        };
+        wanted.note_generation();
+        wanted
     }
 
     pub(crate) fn load(path: &Path) -> Result<Option<Self>, LocalError> {
-        read_json(path)
+        let mut wanted: Option<Self> = read_json(path)?;
+        if let Some(wanted) = wanted.as_mut().filter(|wanted| wanted.generations.is_empty()) {
+            // Written before generations were noted.
+            wanted.note_generation();
+        }
+        Ok(wanted)
+    }
+
+    fn note_generation(&mut self) {
+        let number = self.generation;
+        self.generations.extend(self.recipe().map(|recipe| Generation { number, recipe }));
+    }
+
+    /// Everything a replica is started with now; none when it cannot be written down.
+    fn recipe(&self) -> Option<Digest> {
+        let Base { env, config: _, cwd } = &self.base;
+        let parts = (&self.version, &self.run, env, cwd, self.effective_config(), self.restarts);
+        serde_json::to_vec(&parts).ok().map(|bytes| Digest::of(&bytes))
+    }
+
+    /// Takes the generation of what is wanted now, after it was changed: an earlier one when its
+    /// replicas were started with the very same, so that those still there are kept; otherwise a
+    /// new one.
+    pub(crate) fn renew(&mut self, limits: &LocalConfig) {
+        let recipe = self.recipe();
+        let same = |known: &Generation| Some(known.recipe) == recipe;
+        if let Some(place) = self.generations.iter().position(same) {
+            let known = self.generations.remove(place);
+            self.generation = known.number;
+            self.generations.push(known);
+            return;
+        }
+        let newest = self.generations.iter().map(|known| known.number).max().unwrap_or(0);
+        self.generation = newest.max(self.generation) + 1;
+        self.note_generation();
+        let surplus = self.generations.len().saturating_sub(limits.versions_kept.max(2));
+        self.generations.drain(..surplus);
     }
 
     pub(crate) fn save(&self, path: &Path) -> Result<(), LocalError> {
@@ -151,7 +203,7 @@ impl Wanted {
         let rerun = self.run != before.run || self.base != before.base;
         if rerun || self.version != before.version {
             self.revision += 1;
-            self.generation += 1;
+            self.renew(limits);
         }
         if self.version != before.version {
             self.remember_version(limits, now);

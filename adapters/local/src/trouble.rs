@@ -31,10 +31,17 @@ impl Trouble {
     }
 }
 
-/// A replica failed. When it had been ready for a while, it begins a new row.
+/// A replica failed. When it had been ready for a while, it begins a new row. One that is not
+/// wanted any more is not started again, so its end says nothing about the next start.
 pub(crate) fn note_crash(unit: &Unit, replica: &Replica, what: &str) {
     unit.gate.remove(&replica.record.id);
     let config = &unit.shared.config;
+    let wanted = lock(&unit.wanted).generation;
+    if replica.record.generation != wanted {
+        tracing::warn!(service = %unit.name, replica = replica.record.id, what,
+            "replica failed that is being replaced");
+        return;
+    }
     let now = unit.monotonic();
     let stable = Duration::from_millis(config.stable_ms);
     let mut trouble = lock(&unit.trouble);

@@ -172,7 +172,11 @@ impl Unit {
                 source: std::io::Error::other(error),
             })
         })?;
-        *lock(&self.wanted) = wanted;
+        let before = std::mem::replace(&mut *lock(&self.wanted), wanted).generation;
+        if before != lock(&self.wanted).generation {
+            // What went wrong with other replicas must not hold these up.
+            *lock(&self.trouble) = Trouble::default();
+        }
         self.wake.notify_one();
         Ok(())
     }

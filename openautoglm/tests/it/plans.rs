@@ -58,6 +58,7 @@ async fn a_version_that_never_serves_is_taken_back() {
         "good": {"command": [BINARY, "sample-service", "--port", "{port}"]},
     });
     site.serve(service).await;
+    let first = replicas(&home);
     let address = site.settled("shop").await["listen_address"].as_str().unwrap().to_owned();
     let mut asking = JoinSet::new();
     let (over, ended) = tokio::sync::oneshot::channel();
@@ -66,7 +67,7 @@ async fn a_version_that_never_serves_is_taken_back() {
     assert_eq!(plan["phase"], "undone", "{plan}");
     let seen = site.settled("shop").await;
     assert_eq!(seen["version"], "1", "{seen}");
-    assert_eq!(replicas(&home).len(), 1);
+    assert_eq!(replicas(&home), first, "the one that served all the time is still there");
     over.send(()).unwrap();
     let (served, failed) = asking.join_next().await.unwrap().unwrap();
     assert!(served > 0 && failed == 0, "{served} requests served, {failed} not");

@@ -91,6 +91,76 @@ async fn a_rollout_that_never_becomes_ready_leaves_the_old_ones_serving() {
     bench.stop().await;
 }
 
+/// A version that ends at once, with three replicas of a good one under it.
+async fn with_a_broken_version(backoff_ms: u64) -> Bench {
+    let bench = Bench::new(|config| config.backoff_first_ms = backoff_ms);
+    let bad = json!({ "command": ["/bin/sh", "-c", "echo broken >&2; exit 3"] });
+    let two = service("shop", json!({})).spec;
+    let good = json!({ "command": two["command"], "env": { "WHICH": "2" } });
+    let more = json!({
+        "replicas": 3, "env": { "WHICH": "1" }, "versions": { "bad": bad, "2": good },
+    });
+    bench.executor.adopt(&tenant(), &service("shop", more)).await.unwrap();
+    bench.settled().await;
+    bench.apply(Operation::Deploy("bad".into()), "bad").await.unwrap();
+    bench
+        .until("broken", |seen| {
+            seen.text("unhealthy").is_some_and(|text| text.contains("exit status: 3"))
+        })
+        .await;
+    bench
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollback_keeps_the_replicas_that_run_what_is_wanted() {
+    let bench = with_a_broken_version(20).await;
+    let load = Load::start(bench.address(), 4);
+    load.more(20).await;
+    let serving = || async {
+        let seen = bench.observe().await;
+        (seen.fields["ready_replicas"].clone(), seen.fields["updated_replicas"].clone())
+    };
+    assert_eq!(serving().await, (json!(3), json!(0)), "the old ones serve");
+    let before = bench.pids().await;
+    bench.apply(Operation::Deploy("1".into()), "back").await.unwrap();
+    let seen = bench.settled().await;
+    let after = pids(&seen);
+    assert_eq!(after.len(), 3);
+    assert!(after.iter().all(|pid| before.contains(pid)), "{after:?} of {before:?}");
+    assert_eq!(seen.text("version"), Some("1"));
+    load.more(20).await;
+    let (_, failed) = load.end().await;
+    assert_eq!(failed, Vec::<String>::new());
+
+    // A restart wants other replicas of the same version.
+    bench.apply(Operation::Restart(1), "restart").await.unwrap();
+    let seen = bench.settled().await;
+    assert!(pids(&seen).iter().all(|pid| !after.contains(pid)), "a restart replaces all");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_wait_after_a_broken_version_does_not_hold_up_another() {
+    // A start after the first crash would come in ten minutes.
+    let bench = with_a_broken_version(600_000).await;
+    let old = bench.pids().await;
+    kill(old[0]);
+    bench.until("one is missing", |seen| seen.fields["ready_replicas"] == json!(2)).await;
+    bench.apply(Operation::Deploy("1".into()), "back").await.unwrap();
+    let seen = bench.settled().await;
+    assert_eq!(pids(&seen).len(), 3);
+    assert!(old[1..].iter().all(|pid| pids(&seen).contains(pid)), "the healthy ones stay");
+    assert_eq!(seen.text("unhealthy"), None, "what is past is past");
+
+    bench.apply(Operation::Deploy("bad".into()), "again").await.unwrap();
+    bench.until("broken again", |seen| seen.text("unhealthy").is_some()).await;
+    bench.apply(Operation::Deploy("2".into()), "forward").await.unwrap();
+    let seen = bench.settled().await;
+    assert_eq!(seen.text("version"), Some("2"));
+    assert_eq!(get(&web(), bench.address(), "/env/WHICH").await.unwrap().text, "2");
+    bench.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crashed_replica_is_replaced() {
     let bench = Bench::with_shop(json!({ "replicas": 2 })).await;
