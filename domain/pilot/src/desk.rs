@@ -144,8 +144,8 @@ impl Pilot {
         self.move_to(tenant, found, phase, Some(caller), text).await
     }
 
-    /// Ends a plan whose task was held by a restore: one that had not begun is called off, one that
-    /// had begun may have acted since, so a person must look.
+    /// Ends a plan whose task was held by a restore: one that had not begun is called off, with a
+    /// warning; one that had begun may have acted since, so a person must look.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -153,9 +153,10 @@ impl Pilot {
         let Some(id) = plan_of(task) else { return Ok(()) };
         let Some(mut found) = self.find_plan(tenant, id).await.ok() else { return Ok(()) };
         let now = self.now();
-        let (phase, text) = match found.value.phase {
+        let (phase, severity, text) = match found.value.phase {
             Phase::Queued => (
                 Phase::Cancelled,
+                "warning",
                 "restored from a backup: it was not carried out; propose it again",
             ),
             Phase::Running => {
@@ -165,13 +166,13 @@ impl Pilot {
                 }
                 let text = "restored from a backup made while it ran: what it did since is not \
                             known; please look, then say so with 'resolve'";
-                (Phase::OutcomeUnknown, text)
+                (Phase::OutcomeUnknown, "critical", text)
             }
             _ => return Ok(()),
         };
         let notice = format!("{}: {text}", found.value.sealed.plan().summary);
         self.move_to(tenant, found, phase, None, text).await?;
-        let batch = self.notice(self.batch(), "critical", notice, Some(id))?;
+        let batch = self.notice(self.batch(), severity, notice, Some(id))?;
         self.save(tenant, batch).await.map(|_| ())
     }
 

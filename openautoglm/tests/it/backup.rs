@@ -74,9 +74,10 @@ async fn nothing_is_done_again(home: &Home, site: &Site, running: &str, queued: 
     assert_eq!(held["phase"], "outcome_unknown", "what ran may have acted: {held}");
     assert_eq!(site.get(&path(queued)).await["phase"], "cancelled", "what waited did not");
     let notices = site.get("/api/v1/notifications").await;
-    for id in [running, queued] {
-        let asked = notices["items"].as_array().unwrap().iter().any(|n| n["plan"] == id);
-        assert!(asked, "a person is told about {id}: {notices}");
+    for (id, severity) in [(running, "critical"), (queued, "warning")] {
+        let told = notices["items"].as_array().unwrap().iter().find(|n| n["plan"] == id);
+        let told = told.map(|notice| notice["severity"].as_str().unwrap());
+        assert_eq!(told, Some(severity), "a person is told about {id}: {notices}");
     }
     let done = json!({"resolution": "done"});
     assert_eq!(site.post(&format!("{}/resolve", path(running)), done).await["phase"], "succeeded");
