@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use oag_api::{ApiConfig, ApiParts};
 use oag_ops::{ActivePlan, Desk, HubConfig, LongTerm, Ops, OpsConfig, OpsParts, SignalHub};
 use oag_pilot::{
-    Caller, CheckpointSink, ExecError, Executor, LogKeys, LogLine, Meter, NoCrashPoints, Observed,
-    Operation, Pilot, PilotConfig, PilotParts, Proposal,
+    Caller, CheckpointSink, ExecError, Executor, InHand, LogKeys, LogLine, Meter, NoCrashPoints,
+    Observed, Operation, Pilot, PilotConfig, PilotParts, Proposal,
 };
 use oag_runtime::{
     Clock, IdSource, Metrics, OnError, RandomIds, ShutdownHandle, Supervisor, TaskKind,
@@ -231,7 +231,11 @@ impl Desk for PilotDesk {
         service: &ServiceName,
     ) -> Result<Option<ActivePlan>, Problem> {
         let found = self.0.active_plan(tenant, service).await?;
-        Ok(found.map(|(plan, verifying, _)| ActivePlan { plan, verifying, replicas: None }))
+        Ok(found.map(|(InHand { plan, replicas, .. }, verifying)| ActivePlan {
+            plan,
+            verifying,
+            replicas,
+        }))
     }
 
     async fn record_findings(

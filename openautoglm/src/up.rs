@@ -150,6 +150,10 @@ async fn start(
     supervisor: &Supervisor,
 ) -> Result<()> {
     let tenant = config.tenant.clone();
+    let corrected = parts.pilot.rebuild_index(&tenant).await?;
+    if corrected > 0 {
+        tracing::info!(corrected, "index of plans in hand rebuilt");
+    }
     hold_restored(&parts, &tenant).await?;
     let services = parts.pilot.adopt_all(&tenant).await?;
     tracing::info!(services, "catalogue adopted");

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use oag_ops::{ActivePlan, Desk, SignalHub};
-use oag_pilot::{Caller, CheckpointSink, CrashPoints, Meter, Observed, Phase, Pilot, Proposal};
+use oag_pilot::{
+    Caller, CheckpointSink, CrashPoints, InHand, Meter, Observed, Phase, Pilot, Proposal,
+};
 use oag_runtime::Clock;
 use oag_types::{Finding, PlanId, Problem, Service, ServiceName, StoryId, Tenant};
 use serde_json::json;
@@ -39,16 +41,12 @@ impl Desk for LoopDesk {
         tenant: &Tenant,
         service: &ServiceName,
     ) -> Result<Option<ActivePlan>, Problem> {
-        let Some((plan, verifying, record)) = self.pilot.active_plan(tenant, service).await? else {
-            return Ok(None);
-        };
-        let scales = |action: &&oag_types::Action| {
-            action.spec.kind.as_str() == "scale" && action.spec.target.service == *service
-        };
-        let replicas = record.sealed.plan().actions.iter().find(scales);
-        let replicas = replicas.and_then(|action| action.spec.params.get("replicas")?.as_u64());
-        let replicas = replicas.and_then(|count| u32::try_from(count).ok());
-        Ok(Some(ActivePlan { plan, verifying, replicas }))
+        let active = self.pilot.active_plan(tenant, service).await?;
+        Ok(active.map(|(InHand { plan, replicas, .. }, verifying)| ActivePlan {
+            plan,
+            verifying,
+            replicas,
+        }))
     }
 
     async fn record_findings(

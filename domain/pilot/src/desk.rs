@@ -8,7 +8,7 @@ use oag_types::{
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::docs::{self, PLANS, to_json};
+use crate::docs::{self, PLANS};
 use crate::planning::guard_steps;
 use crate::run::plan_of;
 use crate::{Caller, Note, Phase, Pilot, PlanRecord, StepPhase, Versioned};
@@ -286,11 +286,9 @@ impl Pilot {
             "phase": phase, "by": by, "note": text, "digest": record.digest,
             "verdict": record.verdict, "approvals": record.approvals,
         });
-        let mut batch = self
-            .batch()
-            .expect(docs::unchanged(PLANS, &id, found.revision))
-            .put(PLANS, id.clone(), to_json(&record)?, phase.as_str())
-            .ledger("plan", id.clone(), payload.to_string());
+        let batch = self.batch().expect(docs::unchanged(PLANS, &id, found.revision));
+        let mut batch =
+            self.put_plan(batch, &record)?.ledger("plan", id.clone(), payload.to_string());
         if phase == Phase::Queued {
             batch = batch.task(self.plan_task(&record));
         }

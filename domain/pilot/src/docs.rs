@@ -16,6 +16,7 @@ pub(crate) const KEYS: Collection = Collection("key");
 pub(crate) const GUARD: Collection = Collection("guard");
 pub(crate) const NOTICES: Collection = Collection("notification");
 pub(crate) const CHECKPOINTS: Collection = Collection("checkpoint");
+pub(crate) const IN_HAND: Collection = Collection("plan_in_hand");
 
 /// Which page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -116,15 +117,25 @@ pub(crate) async fn all<T: DeserializeOwned>(
     tenant: &Tenant,
     collection: Collection,
 ) -> Result<Vec<Versioned<T>>, Problem> {
-    let mut items = Vec::new();
+    let records = all_records(store, tenant, collection).await?;
+    records.iter().map(from_record).collect()
+}
+
+/// The same, as they are stored.
+pub(crate) async fn all_records(
+    store: &dyn Store,
+    tenant: &Tenant,
+    collection: Collection,
+) -> Result<Vec<Record>, Problem> {
+    let mut records = Vec::new();
     let mut after = None;
     loop {
-        let request = PageRequest { after, limit: 1_000 };
-        let mut page = page(store, tenant, collection, None, request, false).await?;
-        items.append(&mut page.items);
+        let query = ListQuery { tag: None, after, descending: false, limit: 1_000 };
+        let mut page = store.list(tenant, collection, query).await.map_err(store_problem)?;
+        records.append(&mut page.records);
         match page.next {
             Some(next) => after = Some(next),
-            None => return Ok(items),
+            None => return Ok(records),
         }
     }
 }

@@ -12,6 +12,7 @@ mod desk;
 mod directory;
 mod docs;
 mod executor;
+mod index;
 mod kind;
 mod kinds;
 mod pilot;
@@ -32,6 +33,7 @@ pub use desk::Resolution;
 pub use directory::{NewKey, NewPrincipal};
 pub use docs::{PageOf, PageRequest};
 pub use executor::{ExecError, Executor, LogLine, Meter, Observed, Operation};
+pub use index::InHand;
 pub use kind::{ActionKind, Draft, DraftContext};
 pub use kinds::{kind, kinds};
 pub use pilot::{

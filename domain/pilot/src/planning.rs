@@ -65,12 +65,9 @@ impl Pilot {
         record.phase = first_phase(&record);
         let id = record.id().to_string();
         let queued = record.phase == Phase::Queued;
-        let mut batch = self
-            .batch()
-            .expect(docs::absent(PLANS, &id))
-            .put(PLANS, id.clone(), to_json(&record)?, record.phase.as_str())
-            .ledger("plan", id.clone(), proposed_payload(&record)?);
-        batch = self.plan_in_story(tenant, batch, &record).await?;
+        let batch = self.batch().expect(docs::absent(PLANS, &id));
+        let batch = self.put_plan(batch, &record)?.ledger("plan", id, proposed_payload(&record)?);
+        let mut batch = self.plan_in_story(tenant, batch, &record).await?;
         if record.phase == Phase::AwaitingApproval {
             let text = format!("approval wanted: {}", record.sealed.plan().summary);
             batch = self.notice(batch, "warning", text, Some(record.id()))?;

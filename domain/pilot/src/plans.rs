@@ -58,28 +58,6 @@ impl Pilot {
         Ok(page)
     }
 
-    /// The plan of the loop that waits or works on a service, when there is one, and whether all
-    /// that is left of it is its verification.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn active_plan(
-        &self,
-        tenant: &Tenant,
-        service: &ServiceName,
-    ) -> Result<Option<(PlanId, bool, PlanRecord)>, Problem> {
-        for phase in [Phase::Running, Phase::Queued, Phase::AwaitingApproval, Phase::Proposed] {
-            let mine = self.plans_of_loop(tenant, service, phase).await?.into_iter().next();
-            if let Some(plan) = mine {
-                let busy = self.lock_busy();
-                let at_work = busy.get(&(tenant.clone(), service.clone()));
-                let verifying = at_work.is_some_and(|b| b.plan == plan.id() && b.verifying);
-                return Ok(Some((plan.id(), verifying, plan)));
-            }
-        }
-        Ok(None)
-    }
-
     /// The newest plans of the loop (at most 200 looked at) on a service that stand at a phase.
     ///
     /// # Errors

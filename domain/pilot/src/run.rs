@@ -317,11 +317,8 @@ impl Pilot {
             "phase": run.record.phase, "digest": run.record.digest,
             "verdict": run.record.verdict, "note": text,
         });
-        Ok(self
-            .batch()
-            .expect(docs::unchanged(PLANS, &id, run.revision))
-            .put(PLANS, id.clone(), to_json(&run.record)?, run.record.phase.as_str())
-            .ledger("plan", id, payload.to_string()))
+        let batch = self.batch().expect(docs::unchanged(PLANS, &id, run.revision));
+        Ok(self.put_plan(batch, &run.record)?.ledger("plan", id, payload.to_string()))
     }
 
     fn note(&self, run: &mut Run, text: &str) {

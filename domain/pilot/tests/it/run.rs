@@ -1,7 +1,7 @@
 //! Plans that run: verified, undone, superseded, stopped, expired.
 
 use oag_guard::{KillScope, Rung};
-use oag_pilot::{ExecError, Phase, StepPhase};
+use oag_pilot::{ExecError, InHand, Phase, StepPhase};
 use oag_types::{Code, Comparison, Expectation, Observable, Origin, Timestamp};
 use serde_json::json;
 
@@ -147,7 +147,8 @@ async fn a_new_installation_observes_and_a_grown_one_acts() {
     let plan = pilot.propose(&world.tenant, &looping, wanted(3)).await.unwrap().value;
     assert_eq!(plan.phase, Phase::Proposed);
     let active = pilot.active_plan(&world.tenant, &service_name()).await.unwrap();
-    assert_eq!(active.map(|(id, _, plan)| (id, plan.phase)), Some((plan.id(), Phase::Proposed)));
+    let proposed = InHand { plan: plan.id(), phase: Phase::Proposed, replicas: Some(3) };
+    assert_eq!(active, Some((proposed, false)));
 
     world.autonomy("scale", Rung::Approve).await;
     let plan = pilot.propose(&world.tenant, &looping, wanted(4)).await.unwrap().value;

@@ -23,6 +23,8 @@ use oag_types::{
 };
 use serde_json::{Value, json};
 
+use crate::checked::CheckedStore;
+
 /// The state of the executor's world; it outlives a pilot, as the real world does.
 #[derive(Default)]
 pub(crate) struct Stage {
@@ -205,7 +207,7 @@ impl CrashPoints for DieAt {
 
 pub(crate) struct World {
     pub(crate) directory: tempfile::TempDir,
-    pub(crate) store: Arc<SqliteStore>,
+    pub(crate) store: Arc<CheckedStore>,
     pub(crate) pilot: Arc<Pilot>,
     pub(crate) executor: FakeExecutor,
     pub(crate) clock: Arc<dyn Clock>,
@@ -260,7 +262,8 @@ impl World {
     pub(crate) async fn with(points: Arc<dyn CrashPoints>, fake: Option<FakeClock>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("truth.db");
-        let store = Arc::new(SqliteStore::open(&path, SqliteConfig::default()).unwrap());
+        let store = SqliteStore::open(&path, SqliteConfig::default()).unwrap();
+        let store = Arc::new(CheckedStore::new(store));
         let clock: Arc<dyn Clock> = match &fake {
             Some(clock) => Arc::new(clock.clone()),
             None => SystemClock::shared(),
@@ -293,15 +296,24 @@ impl World {
 
     /// The next process on the same store: new epoch, empty memory, same world.
     pub(crate) async fn restart(&mut self) {
+        self.restart_with(Arc::new(NoCrashPoints)).await;
+    }
+
+    pub(crate) async fn restart_with(&mut self, points: Arc<dyn CrashPoints>) {
         self.supervisor.shutdown().begin();
         self.supervisor.drain(Duration::from_secs(5)).await;
         self.supervisor = Supervisor::new(ShutdownHandle::new());
-        let points = Arc::new(NoCrashPoints);
         let store = &self.store;
         self.pilot =
             Pilot::new(parts(store, &self.clock, &self.executor, &self.kept, &self.keys, points));
         self.pilot.take_over().await.unwrap();
+        assert_eq!(self.pilot.rebuild_index(&self.tenant).await.unwrap(), 0, "it was right");
         self.pilot.adopt_all(&self.tenant).await.unwrap();
+    }
+
+    /// The loop, asking.
+    pub(crate) async fn looping(&self) -> Caller {
+        Caller::of(self.pilot.loop_account(&self.tenant).await.unwrap())
     }
 
     pub(crate) fn start_worker(&self) {
@@ -381,8 +393,17 @@ impl World {
     }
 }
 
+/// The index of plans in hand was never other than the plans.
+impl Drop for World {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(self.store.wrong(), Vec::<String>::new());
+        }
+    }
+}
+
 fn parts(
-    store: &Arc<SqliteStore>,
+    store: &Arc<CheckedStore>,
     clock: &Arc<dyn Clock>,
     executor: &FakeExecutor,
     kept: &KeptCheckpoints,
