@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use async_trait::async_trait;
 use oag_api::{Probe, Question};
 use oag_ops::{Ops, SignalHub};
+use oag_pilot::Pilot;
 use oag_runtime::{Clock, Figure, Metrics};
 use oag_series::SeriesStore;
 use oag_store::Upkeep;
@@ -15,6 +16,7 @@ pub(crate) fn register(
     metrics: &Metrics,
     hub: &Arc<SignalHub>,
     ops: &Arc<Ops>,
+    pilot: &Arc<Pilot>,
     store: &Arc<dyn Upkeep>,
     series: &Arc<SeriesStore>,
 ) {
@@ -22,6 +24,8 @@ pub(crate) fn register(
     metrics.register_figures(move || hub_figures(&hub));
     let ops = Arc::clone(ops);
     metrics.register_figures(move || ops_figures(&ops));
+    let pilot = Arc::clone(pilot);
+    metrics.register_figures(move || pilot_figures(&pilot));
     let store = Arc::clone(store);
     metrics.register_figures(move || store_figures(&*store));
     let series = Arc::clone(series);
@@ -59,6 +63,15 @@ fn ops_figures(ops: &Ops) -> Vec<Figure> {
         Figure::Total("source_rounds", "Rounds of sources", c.collected),
         Figure::Total("source_errors", "Rounds of sources that failed", c.source_errors),
         Figure::Now("findings_open", "Findings that are not over", count(c.open_findings)),
+    ]
+}
+
+fn pilot_figures(pilot: &Pilot) -> Vec<Figure> {
+    let c = pilot.happening_counts();
+    vec![
+        Figure::Total("reports_written", "Reports of executors written down", c.written),
+        Figure::Total("reports_lost", "Reports of executors lost", c.lost),
+        Figure::Total("reports_resyncs", "Looks at all states instead of reports", c.resyncs),
     ]
 }
 

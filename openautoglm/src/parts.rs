@@ -71,7 +71,7 @@ pub(crate) async fn build(
     }));
     let sources = sources(config, data, &local)?;
     let metrics = Metrics::new();
-    figures::register(&metrics, &hub, &ops, &store, &series);
+    figures::register(&metrics, &hub, &ops, &pilot, &store, &series);
     let probe = LoopProbe::new(Arc::clone(&ops), Arc::clone(&clock));
     let api = ApiParts {
         pilot: Arc::clone(&pilot),

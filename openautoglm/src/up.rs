@@ -157,6 +157,7 @@ async fn start(
     hold_restored(&parts, &tenant).await?;
     let services = parts.pilot.adopt_all(&tenant).await?;
     tracing::info!(services, "catalogue adopted");
+    parts.pilot.follow_executors(&tenant, supervisor);
     let work = Arc::clone(&parts.pilot).work(tenant.clone(), supervisor.clone());
     supervisor.spawn("plans", TaskKind::Drains, OnError::Shutdown, work);
     let stop = supervisor.shutdown().clone();

@@ -105,6 +105,8 @@ pub struct LocalConfig {
     pub scripts_parallel: usize,
     /// Bytes of a script's output kept.
     pub script_output_max: usize,
+    /// Reports of what happened, such as a breaker that opened, kept for those who read them.
+    pub reports_kept: usize,
     /// What happens to the replicas when the product drains.
     pub on_drain: OnDrain,
 }
@@ -147,6 +149,7 @@ impl Default for LocalConfig {
             versions_kept: 20,
             scripts_parallel: 2,
             script_output_max: 64 << 10,
+            reports_kept: 1_024,
             on_drain: OnDrain::Stop,
         }
     }

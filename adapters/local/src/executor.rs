@@ -10,10 +10,11 @@ use async_trait::async_trait;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use oag_pilot::{ExecError, Executor, LogLine, Observed, Operation};
+use oag_pilot::{ExecError, Executor, Happening, LogLine, Observed, Operation};
 use oag_runtime::{Clock, IdSource, OnError, RandomIds, Supervisor, TaskKind};
 use oag_types::{Problem, Receipt, Service, ServiceName, Tenant};
 use tokio::net::TcpListener;
+use tokio::sync::broadcast;
 
 use crate::files::{create_folder, failed, remove};
 use crate::ports::Ports;
@@ -80,6 +81,7 @@ impl LocalExecutor {
         let shared = Shared {
             ports: Ports::new(config.port_range, seed),
             boot: process::boot_id(),
+            reports: broadcast::Sender::new(config.reports_kept.max(1)),
             config,
             clock,
             supervisor,
@@ -240,6 +242,10 @@ impl Executor for LocalExecutor {
             return self.take_charge(tenant, entry).await.map_err(|error| unavailable(&error));
         };
         if entry.spec.listen_port != 0 && entry.spec.listen_port != unit.address.port() {
+            if !unit.wanted().breaker_tripped {
+                // The new balancer begins with a closed one.
+                unit.breaker.set(self.shared.clock.now(), false);
+            }
             self.forget_tasks(tenant, &service.name).await;
             return self.take_charge(tenant, entry).await.map_err(|error| unavailable(&error));
         }
@@ -281,6 +287,10 @@ impl Executor for LocalExecutor {
             .fold(0, u32::saturating_add);
         let free = self.shared.config.max_replicas_total.saturating_sub(others);
         operate::apply(&unit, operation, key, free).await
+    }
+
+    fn happenings(&self) -> Option<broadcast::Receiver<Happening>> {
+        Some(self.shared.reports.subscribe())
     }
 
     async fn logs(

@@ -54,7 +54,7 @@ pub(crate) async fn apply(
         .then_some(after.breaker_tripped);
     unit.commit(after).await.map_err(|error| unavailable(&error))?;
     if let (Operation::SetBreaker(_), Some(tripped)) = (operation, tripped) {
-        unit.breaker.set(tripped);
+        unit.breaker.set(unit.shared.clock.now(), tripped);
     }
     tracing::info!(service = %unit.name, key, changed, detail = receipt.detail, "applied");
     Ok(receipt)

@@ -9,13 +9,14 @@ use bytes::Bytes;
 use http_body_util::Empty;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use oag_pilot::Happening;
 use oag_runtime::{Clock, IdSource, Supervisor};
 use oag_types::{Service, ServiceName, Tenant};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
 use crate::LocalConfig;
-use crate::breaker::ServiceBreaker;
+use crate::breaker::{ServiceBreaker, Teller};
 use crate::gate::{Gate, Limits};
 use crate::logs::LogBook;
 use crate::meter::Meter;
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) boot: String,
     pub(crate) forwarding: Client<HttpConnector, Upload>,
     pub(crate) checking: Client<HttpConnector, Empty<Bytes>>,
+    /// Takes reports of what happens; whoever wants to know subscribes.
+    pub(crate) reports: broadcast::Sender<Happening>,
 }
 
 /// Where the files of a service are.
@@ -120,7 +123,11 @@ impl Unit {
             paths: Paths::of(config, &tenant, &name),
             gate: Gate::new(Arc::clone(&shared.clock), limits(config, &entry.spec)),
             meter: Meter::default(),
-            breaker: ServiceBreaker::new(entry.spec.breaker, wanted.breaker_tripped),
+            breaker: ServiceBreaker::new(
+                entry.spec.breaker,
+                wanted.breaker_tripped,
+                Teller::new(&tenant, &name, &shared.reports),
+            ),
             wake: Notify::new(),
             closing: CancellationToken::new(),
             quiet: CancellationToken::new(),
@@ -156,7 +163,7 @@ impl Unit {
     /// Takes in a changed catalogue entry.
     pub(crate) fn follow(&self, entry: Entry) {
         self.gate.set_limits(limits(&self.shared.config, &entry.spec));
-        self.breaker.configure(entry.spec.breaker);
+        self.breaker.configure(self.shared.clock.now(), entry.spec.breaker);
         *lock(&self.entry) = Arc::new(entry);
     }
 

@@ -4,7 +4,7 @@ use oag_guard::{Resource, permissions};
 use oag_types::{Code, Problem, Service, ServiceName, Tenant};
 use serde_json::json;
 
-use crate::docs::{self, SERVICES, to_json};
+use crate::docs::{self, BREAKERS, SERVICES, to_json};
 use crate::pilot::revision_mismatch;
 use crate::{Caller, ExecError, LogLine, Observed, Pilot, Versioned};
 
@@ -121,6 +121,7 @@ impl Pilot {
             .batch()
             .expect(docs::unchanged(SERVICES, name.as_str(), found.revision))
             .delete(SERVICES, name.as_str())
+            .delete(BREAKERS, name.as_str())
             .ledger("service", format!("service:{name}"), payload.to_string());
         self.save(tenant, batch).await?;
         self.executor(&service.executor)?.forget(tenant, name).await.map_err(exec_problem)

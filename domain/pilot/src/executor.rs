@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use oag_types::{Problem, Receipt, Service, ServiceName, Tenant, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::broadcast;
 
 /// The state of a service as its executor reports it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -99,6 +100,33 @@ pub struct LogLine {
     pub text: String,
 }
 
+/// Something that happened at a service, told by its executor when it happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Happening {
+    /// The owner.
+    pub tenant: Tenant,
+    /// The service.
+    pub service: ServiceName,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub what: Happened,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Happened {
+    /// The circuit breaker went from one state to another, by itself or by hand.
+    Breaker {
+        /// `closed`, `open` or `half_open`, as the state reports it.
+        from: String,
+        /// The state it is in since.
+        to: String,
+        /// The counts, for people.
+        snapshot: String,
+    },
+}
+
 /// Observes services and changes them. Only the pilot calls `apply`, and only after the guard.
 #[async_trait]
 pub trait Executor: Send + Sync + 'static {
@@ -143,6 +171,13 @@ pub trait Executor: Send + Sync + 'static {
         operation: &Operation,
         key: &str,
     ) -> Result<Receipt, ExecError>;
+
+    /// What happens from now on, in order. The channel is bounded: who reads too slowly loses the
+    /// oldest, is told how many, and must look at the state again. Nothing when the executor
+    /// reports nothing by itself.
+    fn happenings(&self) -> Option<broadcast::Receiver<Happening>> {
+        None
+    }
 
     /// The last lines of the replicas' output, oldest first, at most `limit`.
     ///

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
 use crate::docs::store_problem;
+use crate::happenings::Counting;
 use crate::{Executor, Meter, Versioned};
 
 /// What the pilot can be told.
@@ -146,6 +147,7 @@ pub struct Pilot {
     pub(crate) work: Notify,
     pub(crate) committed: watch::Sender<u64>,
     pub(crate) signed_sizes: Mutex<HashMap<Tenant, (u64, Timestamp)>>,
+    pub(crate) happenings: Counting,
 }
 
 /// A plan at work on a service.
@@ -180,6 +182,7 @@ impl Pilot {
             work: Notify::new(),
             committed: watch::Sender::new(0),
             signed_sizes: Mutex::default(),
+            happenings: Counting::default(),
         })
     }
 

@@ -143,28 +143,6 @@ impl Pilot {
         Ok(Versioned { value: notice, revision })
     }
 
-    /// Writes down that a circuit breaker changed by itself, and tells people when it opened.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn breaker_changed(
-        &self,
-        tenant: &Tenant,
-        service: &ServiceName,
-        from: &str,
-        to: &str,
-        snapshot: &str,
-    ) -> Result<(), Problem> {
-        let payload = serde_json::json!({"from": from, "to": to, "snapshot": snapshot});
-        let subject = format!("service:{service}");
-        let mut batch = self.batch().ledger("breaker", subject, payload.to_string());
-        if to == "open" {
-            let text = format!("the circuit breaker of {service} opened: {snapshot}");
-            batch = self.notice(batch, "critical", text, None)?;
-        }
-        self.save(tenant, batch).await.map(|_| ())
-    }
-
     /// Adds a message to people to a batch.
     pub(crate) fn notice(
         &self,

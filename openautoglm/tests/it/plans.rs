@@ -75,3 +75,25 @@ async fn a_version_that_never_serves_is_taken_back() {
     let rows = site.ledger_kinds(action).await;
     assert_eq!(rows, ["intent", "outcome", "undo_intent", "undo_outcome"]);
 }
+
+#[tokio::test]
+async fn each_change_of_a_breaker_is_on_the_ledger() {
+    let home = Home::new();
+    let site = home.start().await;
+    site.serve(home.service("shop", 1)).await;
+    // Faster than anything that looks once in a while would see.
+    for state in ["open", "closed"] {
+        let plan = site.carry_out("breaker", "shop", json!({"state": state})).await;
+        assert_eq!(plan["phase"], "succeeded", "{plan}");
+    }
+    let rows = |rows: &serde_json::Value| {
+        let rows = rows["items"].as_array().unwrap().iter();
+        let breaker = rows.filter(|row| row["kind"] == "breaker");
+        breaker.map(|row| row["payload"]["to"].clone()).collect::<Vec<_>>()
+    };
+    let path = "/api/v1/ledger/rows?subject=service:shop";
+    let seen = site.until(path, |document| rows(document).len() == 2).await;
+    assert_eq!(rows(&seen), ["open", "closed"]);
+    let told = site.get("/api/v1/notifications").await.to_string();
+    assert!(told.contains("the circuit breaker of shop opened"), "{told}");
+}

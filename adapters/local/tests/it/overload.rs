@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use oag_local::LocalSource;
 use oag_ops::Source;
-use oag_pilot::{ExecError, Executor, Operation};
+use oag_pilot::{ExecError, Executor, Happened, Operation};
 use oag_runtime::{Clock, SystemClock};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -48,6 +48,7 @@ async fn the_breaker_opens_lets_a_probe_through_and_closes() {
         "requestVolumeThreshold": 10,
     });
     let bench = Bench::with_shop(json!({ "breaker": breaker })).await;
+    let mut reports = bench.executor.happenings().unwrap();
     let (web, address) = (web(), bench.address());
     for turn in 0..10 {
         assert_eq!(bench.observe().await.text("breaker"), Some("closed"), "{turn}");
@@ -71,6 +72,13 @@ async fn the_breaker_opens_lets_a_probe_through_and_closes() {
     assert_eq!(bench.observe().await.text("breaker"), Some("open"));
     bench.apply(Operation::SetBreaker(false), "reset").await.unwrap();
     assert_eq!(get(&web, address, "/work").await.unwrap().status, 200);
+    let mut told = Vec::new();
+    while let Ok(happening) = reports.try_recv() {
+        let Happened::Breaker { from, to, .. } = happening.what;
+        told.push(format!("{from} {to}"));
+    }
+    let by_itself = ["closed open", "open half_open", "half_open closed"];
+    assert_eq!(told, [&by_itself[..], &["closed open", "open closed"]].concat());
     bench.stop().await;
 }
 

@@ -5,6 +5,8 @@ mod checked;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod happenings;
+#[cfg(test)]
 mod index;
 #[cfg(test)]
 mod people;

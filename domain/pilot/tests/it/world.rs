@@ -8,9 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use oag_guard::Rung;
 use oag_pilot::{
-    ActionWish, Caller, CheckpointSink, CrashPoints, ExecError, Executor, LogKeys, LogLine, Meter,
-    NewPrincipal, NoCrashPoints, Observed, Operation, Phase, Pilot, PilotConfig, PilotParts,
-    PlanRecord, Proposal,
+    ActionWish, Caller, CheckpointSink, CrashPoints, ExecError, Executor, Happening, LogKeys,
+    LogLine, Meter, NewPrincipal, NoCrashPoints, Observed, Operation, Phase, Pilot, PilotConfig,
+    PilotParts, PlanRecord, Proposal,
 };
 use oag_runtime::{
     Clock, FakeClock, OnError, RandomIds, ShutdownHandle, Supervisor, SystemClock, TaskKind,
@@ -22,6 +22,7 @@ use oag_types::{
     ServiceName, Tenant, Timestamp,
 };
 use serde_json::{Value, json};
+use tokio::sync::broadcast;
 
 use crate::checked::CheckedStore;
 
@@ -40,6 +41,8 @@ pub(crate) struct Stage {
     /// Ready replicas stay at this, whatever is wanted.
     pub(crate) stuck_ready: Option<u64>,
     pub(crate) metrics: HashMap<String, f64>,
+    /// Where it reports what happens by itself.
+    pub(crate) reports: Option<broadcast::Sender<Happening>>,
 }
 
 #[derive(Clone, Default)]
@@ -119,6 +122,10 @@ impl Executor for FakeExecutor {
         }
         stage.done.insert(key.to_owned());
         Ok(Receipt { changed, detail: name.into(), before, after: json!(stage.fields) })
+    }
+
+    fn happenings(&self) -> Option<broadcast::Receiver<Happening>> {
+        self.stage().reports.as_ref().map(broadcast::Sender::subscribe)
     }
 
     async fn logs(&self, _: &Tenant, _: &ServiceName, _: usize) -> Result<Vec<LogLine>, ExecError> {
