@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use oag_api::{ApiConfig, ApiParts};
 use oag_ops::{ActivePlan, Desk, HubConfig, LongTerm, Ops, OpsConfig, OpsParts, SignalHub};
 use oag_pilot::{
-    Caller, CheckpointSink, ExecError, Executor, InHand, LogKeys, LogLine, Meter, NoCrashPoints,
-    Observed, Operation, Pilot, PilotConfig, PilotParts, Proposal,
+    Caller, CheckpointSink, Claim, ExecError, Executor, Fate, Hindsight, InHand, LogKeys, LogLine,
+    Meter, NoCrashPoints, Observed, Operation, Pilot, PilotConfig, PilotParts, Proposal, Trial,
 };
 use oag_runtime::{
     Clock, IdSource, Metrics, OnError, RandomIds, ShutdownHandle, Supervisor, TaskKind,
@@ -255,8 +255,26 @@ impl Desk for PilotDesk {
         tenant: &Tenant,
         proposal: Proposal,
         _: Vec<Finding>,
+        claims: Vec<Claim>,
     ) -> Result<PlanId, Problem> {
         let looping = Caller::of(self.0.loop_account(tenant).await?);
-        Ok(self.0.propose(tenant, &looping, proposal).await?.value.id())
+        Ok(self.0.propose_on_trial(tenant, &looping, proposal, claims).await?.value.id())
+    }
+
+    async fn trials(&self, tenant: &Tenant, plan: Option<PlanId>) -> Result<Vec<Trial>, Problem> {
+        self.0.trials(tenant, plan).await
+    }
+
+    async fn fate(&self, tenant: &Tenant, plan: PlanId) -> Result<Fate, Problem> {
+        self.0.fate(tenant, plan).await
+    }
+
+    async fn end_trial(
+        &self,
+        tenant: &Tenant,
+        trial: &Trial,
+        hindsight: &Hindsight,
+    ) -> Result<(), Problem> {
+        self.0.end_trial(tenant, trial, hindsight).await.map(|_| ())
     }
 }

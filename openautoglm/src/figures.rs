@@ -63,6 +63,11 @@ fn ops_figures(ops: &Ops) -> Vec<Figure> {
         Figure::Total("source_rounds", "Rounds of sources", c.collected),
         Figure::Total("source_errors", "Rounds of sources that failed", c.source_errors),
         Figure::Now("findings_open", "Findings that are not over", count(c.open_findings)),
+        Figure::Total("proposals_proved_right", "Proposals that proved right", c.proved_right),
+        Figure::Total("proposals_proved_wrong", "Proposals that proved wrong", c.proved_wrong),
+        Figure::Total("proposals_proved_nothing", "Proposals not told", c.proved_nothing),
+        Figure::Now("trials_open", "Proposed actions being watched", count(c.open_trials)),
+        Figure::Now("trials_max", "Most that are watched", count_of(ops.config().trials_max)),
     ]
 }
 

@@ -4,6 +4,8 @@
 //! joining ports to adapters. Refuses: decisions of any kind; those are one floor down.
 
 mod backup;
+#[cfg(test)]
+mod climbing;
 mod config;
 mod data;
 mod eval;

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use oag_ops::{ActivePlan, Desk, SignalHub};
 use oag_pilot::{
-    Caller, CheckpointSink, CrashPoints, InHand, Meter, Observed, Phase, Pilot, Proposal,
+    Caller, CheckpointSink, Claim, CrashPoints, Fate, Hindsight, InHand, Meter, Observed, Phase,
+    Pilot, Proposal, Trial,
 };
 use oag_runtime::Clock;
 use oag_types::{Finding, PlanId, Problem, Service, ServiceName, StoryId, Tenant};
@@ -66,13 +67,31 @@ impl Desk for LoopDesk {
         tenant: &Tenant,
         proposal: Proposal,
         _findings: Vec<Finding>,
+        claims: Vec<Claim>,
     ) -> Result<PlanId, Problem> {
         let looping = Caller::of(self.pilot.loop_account(tenant).await?);
-        let plan = self.pilot.propose(tenant, &looping, proposal).await?.value;
+        let plan = self.pilot.propose_on_trial(tenant, &looping, proposal, claims).await?.value;
         if plan.phase == Phase::Denied {
             tracing::info!(plan = %plan.id(), "the guard refused a plan of the loop");
         }
         Ok(plan.id())
+    }
+
+    async fn trials(&self, tenant: &Tenant, plan: Option<PlanId>) -> Result<Vec<Trial>, Problem> {
+        self.pilot.trials(tenant, plan).await
+    }
+
+    async fn fate(&self, tenant: &Tenant, plan: PlanId) -> Result<Fate, Problem> {
+        self.pilot.fate(tenant, plan).await
+    }
+
+    async fn end_trial(
+        &self,
+        tenant: &Tenant,
+        trial: &Trial,
+        hindsight: &Hindsight,
+    ) -> Result<(), Problem> {
+        self.pilot.end_trial(tenant, trial, hindsight).await.map(|_| ())
     }
 
     /// Read off the loop's own plans: the newest word on a feature counts.

@@ -280,13 +280,18 @@ impl Executor for LocalExecutor {
         key: &str,
     ) -> Result<Receipt, ExecError> {
         let unit = self.known(tenant, service)?;
-        let others: u32 = lock(&self.units)
-            .values()
-            .filter(|other| !Arc::ptr_eq(other, &unit))
-            .map(|other| lock(&other.wanted).replicas)
-            .fold(0, u32::saturating_add);
-        let free = self.shared.config.max_replicas_total.saturating_sub(others);
+        let free = self.free_for(&unit);
         operate::apply(&unit, operation, key, free).await
+    }
+
+    async fn rehearse(
+        &self,
+        tenant: &Tenant,
+        service: &ServiceName,
+        operation: &Operation,
+    ) -> Result<Option<Receipt>, ExecError> {
+        let unit = self.known(tenant, service)?;
+        operate::rehearse(&unit, operation, self.free_for(&unit)).map(Some)
     }
 
     fn happenings(&self) -> Option<broadcast::Receiver<Happening>> {
@@ -306,6 +311,16 @@ impl Executor for LocalExecutor {
 }
 
 impl LocalExecutor {
+    /// The most replicas a service may want, beside all others.
+    fn free_for(&self, unit: &Arc<Unit>) -> u32 {
+        let others: u32 = lock(&self.units)
+            .values()
+            .filter(|other| !Arc::ptr_eq(other, unit))
+            .map(|other| lock(&other.wanted).replicas)
+            .fold(0, u32::saturating_add);
+        self.shared.config.max_replicas_total.saturating_sub(others)
+    }
+
     /// Ends the tasks of a service and everything they run.
     async fn forget_tasks(&self, tenant: &Tenant, service: &ServiceName) {
         let Some(unit) = self.unit(tenant, service) else { return };

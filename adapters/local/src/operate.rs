@@ -38,17 +38,14 @@ pub(crate) async fn apply(
     }
     let mut after = before.clone();
     let config = &unit.shared.config;
-    let detail = change(unit, &mut after, operation, free)?;
-    let changed = facts(&before) != facts(&after);
+    let receipt = play(unit, &mut after, operation, free)?;
+    let changed = receipt.changed;
     if changed {
         after.revision += 1;
     }
     if after.version != before.version {
         after.remember_version(config, unit.shared.clock.now());
     }
-    let (was, is) = difference(&before, &after);
-    let detail = if changed { detail } else { format!("{detail}: it was so already") };
-    let receipt = Receipt { changed, detail, before: was, after: is };
     after.note(config, key, Outcome::Done(receipt.clone()));
     let tripped = (before.breaker_tripped != after.breaker_tripped || !after.breaker_tripped)
         .then_some(after.breaker_tripped);
@@ -58,6 +55,35 @@ pub(crate) async fn apply(
     }
     tracing::info!(service = %unit.name, key, changed, detail = receipt.detail, "applied");
     Ok(receipt)
+}
+
+/// What carrying an operation out would answer now; nothing is changed.
+pub(crate) fn rehearse(
+    unit: &Unit,
+    operation: &Operation,
+    free: u32,
+) -> Result<Receipt, ExecError> {
+    if let Operation::RunScript { script, args } = operation {
+        script::prepared(unit, script, args)?;
+        let detail = format!("script '{script}' is there and takes these arguments");
+        return Ok(Receipt { changed: true, detail, before: Value::Null, after: Value::Null });
+    }
+    play(unit, &mut unit.wanted(), operation, free)
+}
+
+/// Changes the wanted state as an operation asks; says what that changed.
+fn play(
+    unit: &Unit,
+    wanted: &mut Wanted,
+    operation: &Operation,
+    free: u32,
+) -> Result<Receipt, ExecError> {
+    let before = wanted.clone();
+    let detail = change(unit, wanted, operation, free)?;
+    let changed = facts(&before) != facts(wanted);
+    let (was, is) = difference(&before, wanted);
+    let detail = if changed { detail } else { format!("{detail}: it was so already") };
+    Ok(Receipt { changed, detail, before: was, after: is })
 }
 
 /// What is answered for a key that was used before.

@@ -14,6 +14,7 @@ use crate::executor::unavailable;
 use crate::launch::{command, with_config};
 use crate::operate::repeated;
 use crate::process::Identity;
+use crate::spec::ScriptSpec;
 use crate::state::Outcome;
 use crate::unit::Unit;
 
@@ -36,16 +37,7 @@ pub(crate) async fn run(
     args: &[String],
     key: &str,
 ) -> Result<Receipt, ExecError> {
-    let entry = unit.entry();
-    let Some(script) = entry.spec.scripts.get(name) else {
-        let known: Vec<&str> = entry.spec.scripts.keys().map(String::as_str).collect();
-        let known = known.join(", ");
-        return Err(ExecError::Refused(format!("no script '{name}': there are {known}")));
-    };
-    let unfit = |arg: &String| arg.len() > ARG_BYTES_MAX || arg.contains('\0');
-    if args.len() > ARGS_MAX || args.iter().any(unfit) {
-        return Err(ExecError::Refused("too many, too long or unfit arguments".to_owned()));
-    }
+    let script = prepared(unit, name, args)?;
     let Ok(_place) = unit.scripts.try_acquire() else {
         return Err(ExecError::Unavailable("too many scripts run already".to_owned()));
     };
@@ -63,6 +55,21 @@ pub(crate) async fn run(
     };
     note(unit, key, outcome).await?;
     result.map_err(ExecError::Failed)
+}
+
+/// The script of a name, when it can be run with these arguments.
+pub(crate) fn prepared(unit: &Unit, name: &str, args: &[String]) -> Result<ScriptSpec, ExecError> {
+    let entry = unit.entry();
+    let Some(script) = entry.spec.scripts.get(name) else {
+        let known: Vec<&str> = entry.spec.scripts.keys().map(String::as_str).collect();
+        let known = known.join(", ");
+        return Err(ExecError::Refused(format!("no script '{name}': there are {known}")));
+    };
+    let unfit = |arg: &String| arg.len() > ARG_BYTES_MAX || arg.contains('\0');
+    if args.len() > ARGS_MAX || args.iter().any(unfit) {
+        return Err(ExecError::Refused("too many, too long or unfit arguments".to_owned()));
+    }
+    Ok(script.clone())
 }
 
 /// Writes down what became of a key, unless somebody else began it meanwhile.

@@ -1,7 +1,7 @@
 //! What the loop asks of the pilot and the store.
 
 use async_trait::async_trait;
-use oag_pilot::{Observed, Proposal};
+use oag_pilot::{Claim, Fate, Hindsight, Observed, Proposal, Trial};
 use oag_types::{Finding, PlanId, Problem, Service, ServiceName, StoryId, Tenant};
 
 use crate::ActivePlan;
@@ -38,13 +38,30 @@ pub trait Desk: Send + Sync + 'static {
         note: String,
     ) -> Result<(), Problem>;
 
-    /// Proposes a plan that answers findings recorded before.
+    /// Proposes a plan that answers findings recorded before, with what it claims about the time
+    /// after it. Claims of actions that are not simply carried out are put on trial.
     async fn propose(
         &self,
         tenant: &Tenant,
         proposal: Proposal,
         findings: Vec<Finding>,
+        claims: Vec<Claim>,
     ) -> Result<PlanId, Problem>;
+
+    /// Trials that are not over: all (asked once after a start), or those of one plan.
+    async fn trials(&self, tenant: &Tenant, plan: Option<PlanId>) -> Result<Vec<Trial>, Problem>;
+
+    /// What people did with a plan.
+    async fn fate(&self, tenant: &Tenant, plan: PlanId) -> Result<Fate, Problem>;
+
+    /// Ends a trial with what looking back on it showed: it goes on the record and counts for the
+    /// ladder.
+    async fn end_trial(
+        &self,
+        tenant: &Tenant,
+        trial: &Trial,
+        hindsight: &Hindsight,
+    ) -> Result<(), Problem>;
 
     /// Features of a service that the loop shed earlier and that are still shed, as far as the
     /// records say: asked once after a start, so that they are restored after a restart too.

@@ -3,14 +3,16 @@
 //!
 //! Owns: signals in memory ([`SignalHub`]), what is known about a service at one moment
 //! ([`ServiceSnapshot`]), the rules ([`decide()`]), one-off analysis ([`analyze()`]), replay of
-//! recorded signals ([`replay()`]) and the running loop ([`Ops`]). Refuses: touching the world
+//! recorded signals ([`replay()`]), looking back on proposals ([`look_back()`]) and the running
+//! loop ([`Ops`]). Refuses: touching the world
 //! (executors do, behind the pilot), judging (the guard does), and I/O other than its ports.
-//! `decide`, `analyze` and `replay` are pure: the same input gives the same output.
+//! `decide`, `analyze`, `look_back` and `replay` are pure: the same input gives the same output.
 
 mod analyze;
 mod decide;
 mod desk;
 mod engine;
+mod hindsight;
 mod hub;
 mod ports;
 mod replay;
@@ -24,6 +26,7 @@ pub use analyze::{
 pub use decide::{Aim, Decision, DecisionPolicy, FindingDraft, Outlook, ProposalDraft, decide};
 pub use desk::Desk;
 pub use engine::{Ops, OpsConfig, OpsCounters, OpsParts, StepReport};
+pub use hindsight::{After, look_back};
 pub use hub::{
     BackfillReport, HubConfig, HubCounters, IngestReport, SeriesFilter, SeriesScore, SeriesView,
     SignalHub,

@@ -1,6 +1,6 @@
 //! What people do with plans: read, apply, approve, cancel, and say what an unknown outcome was.
 
-use oag_guard::{Approval, Case, Outcome, Refusal, check_approver, judge, permissions};
+use oag_guard::{Approval, Case, Refusal, check_approver, judge, permissions};
 use oag_store_port::NewTask;
 use oag_types::{
     Code, Decision, Digest, Origin, PlanId, PrincipalKind, Problem, ServiceName, Tenant, Verdict,
@@ -174,24 +174,6 @@ impl Pilot {
         self.move_to(tenant, found, phase, None, text).await?;
         let batch = self.notice(self.batch(), severity, notice, Some(id))?;
         self.save(tenant, batch).await.map(|_| ())
-    }
-
-    /// Says whether a proposal that was not carried out proved right; the loop calls it when the
-    /// time it spoke of has come.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn judge_proposal(
-        &self,
-        tenant: &Tenant,
-        id: PlanId,
-        right: bool,
-    ) -> Result<(), Problem> {
-        let record = self.find_plan(tenant, id).await?.value;
-        let outcome = if right { Outcome::ProposalRight } else { Outcome::ProposalWrong };
-        let kinds = record.sealed.plan().actions.iter().map(|a| a.spec.kind.clone());
-        let outcomes: Vec<_> = kinds.map(|kind| (kind, outcome)).collect();
-        self.learn(tenant, &outcomes).await.map(|_| ())
     }
 
     /// The task that carries a plan out. A plan may be queued more than once (approved again after

@@ -17,6 +17,7 @@ pub(crate) const GUARD: Collection = Collection("guard");
 pub(crate) const NOTICES: Collection = Collection("notification");
 pub(crate) const CHECKPOINTS: Collection = Collection("checkpoint");
 pub(crate) const IN_HAND: Collection = Collection("plan_in_hand");
+pub(crate) const TRIALS: Collection = Collection("trial");
 pub(crate) const BREAKERS: Collection = Collection("breaker");
 
 /// Which page of a list.

@@ -172,6 +172,21 @@ pub trait Executor: Send + Sync + 'static {
         key: &str,
     ) -> Result<Receipt, ExecError>;
 
+    /// What [`Executor::apply`] would answer at this moment: the same checks of the arguments
+    /// against the same state, with nothing changed and no key remembered. Nothing when the
+    /// executor cannot tell; then a dry run on it proves nothing.
+    ///
+    /// # Errors
+    /// Why it would not be done.
+    async fn rehearse(
+        &self,
+        _tenant: &Tenant,
+        _service: &ServiceName,
+        _operation: &Operation,
+    ) -> Result<Option<Receipt>, ExecError> {
+        Ok(None)
+    }
+
     /// What happens from now on, in order. The channel is bounded: who reads too slowly loses the
     /// oldest, is told how many, and must look at the state again. Nothing when the executor
     /// reports nothing by itself.

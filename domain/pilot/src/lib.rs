@@ -8,6 +8,7 @@
 
 mod access;
 mod catalogue;
+mod claim;
 mod desk;
 mod directory;
 mod docs;
@@ -26,10 +27,12 @@ mod rules;
 mod run;
 mod steps;
 mod stories;
+mod trials;
 mod undo;
 mod verify;
 
 pub use access::Caller;
+pub use claim::{Claim, Fact, Figures, Foretold};
 pub use desk::Resolution;
 pub use directory::{NewKey, NewPrincipal};
 pub use docs::{PageOf, PageRequest};
@@ -46,3 +49,4 @@ pub use proofs::{LedgerHead, LedgerRow};
 pub use proposal::{ActionWish, Proposal};
 pub use record::{Note, Notification, Phase, PlanRecord, Step, StepPhase, Story, Versioned};
 pub use stories::StoryView;
+pub use trials::{Fate, Hindsight, Rehearsal, Trial};

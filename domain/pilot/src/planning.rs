@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use oag_guard::{Case, Outcome, Quantity, Rung, Step as GuardStep, judge, permissions};
+use oag_guard::{Case, Quantity, Rung, Step as GuardStep, judge, permissions};
 use oag_types::{
     Action, ActionSpec, Code, Decision, Digest, Origin, Plan, Principal, Problem, Receipt,
     SealedPlan, Service, ServiceName, Target, Tenant, Timestamp, Verdict,
@@ -12,8 +12,8 @@ use serde_json::Value;
 use crate::catalogue::resource;
 use crate::docs::{self, PLANS, to_json};
 use crate::{
-    ActionKind, ActionWish, Caller, Draft, DraftContext, Note, Observed, Operation, Phase, Pilot,
-    PlanRecord, Proposal, Step, StepPhase, Versioned, kinds,
+    ActionKind, ActionWish, Caller, Claim, Draft, DraftContext, Note, Observed, Operation, Phase,
+    Pilot, PlanRecord, Proposal, Step, StepPhase, Versioned, kinds,
 };
 
 /// The executor of `notify`: the product itself.
@@ -60,6 +60,21 @@ impl Pilot {
         caller: &Caller,
         proposal: Proposal,
     ) -> Result<Versioned<PlanRecord>, Problem> {
+        self.propose_on_trial(tenant, caller, proposal, Vec::new()).await
+    }
+
+    /// The same, with what the proposal claims about the time after it. Claims of kinds that act
+    /// already are not kept: what their actions do is verified.
+    ///
+    /// # Errors
+    /// As [`Pilot::propose`].
+    pub async fn propose_on_trial(
+        &self,
+        tenant: &Tenant,
+        caller: &Caller,
+        proposal: Proposal,
+        claims: Vec<Claim>,
+    ) -> Result<Versioned<PlanRecord>, Problem> {
         let drafted = self.draft(tenant, caller, proposal).await?;
         let mut record = self.judged(tenant, &caller.principal, &drafted).await?;
         record.phase = first_phase(&record);
@@ -67,6 +82,7 @@ impl Pilot {
         let queued = record.phase == Phase::Queued;
         let batch = self.batch().expect(docs::absent(PLANS, &id));
         let batch = self.put_plan(batch, &record)?.ledger("plan", id, proposed_payload(&record)?);
+        let batch = self.try_out(tenant, batch, &record, claims).await?;
         let mut batch = self.plan_in_story(tenant, batch, &record).await?;
         if record.phase == Phase::AwaitingApproval {
             let text = format!("approval wanted: {}", record.sealed.plan().summary);
@@ -78,8 +94,6 @@ impl Pilot {
         let revision = self.save(tenant, batch).await?.revision;
         if queued {
             self.work.notify_one();
-        } else if record.rung == Rung::DryRun && record.verdict.decision != Decision::Deny {
-            self.learn_dry_run(tenant, &record).await?;
         }
         Ok(Versioned { value: record, revision })
     }
@@ -205,14 +219,6 @@ impl Pilot {
                 text: "proposed".to_owned(),
             }],
         })
-    }
-
-    /// A dry run went through when the plan could be drafted against the present state and the
-    /// guard has nothing against it but the ladder itself.
-    async fn learn_dry_run(&self, tenant: &Tenant, record: &PlanRecord) -> Result<(), Problem> {
-        let kinds = record.sealed.plan().actions.iter().map(|a| a.spec.kind.clone());
-        let outcomes: Vec<_> = kinds.map(|kind| (kind, Outcome::DryRunClean)).collect();
-        self.learn(tenant, &outcomes).await.map(|_| ())
     }
 
     /// Weighs the actions of a stored plan again, against the present state.

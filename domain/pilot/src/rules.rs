@@ -3,8 +3,8 @@
 use std::sync::{Arc, PoisonError};
 
 use oag_guard::{
-    ApprovalRules, Book, FreezeWindow, GuardError, KillScope, KillSwitch, LadderChange, Limits,
-    Outcome, PolicySet, Resource, Rung, permissions,
+    ApprovalRules, Book, FreezeWindow, GuardError, KillScope, KillSwitch, Limits, PolicySet,
+    Resource, Rung, permissions,
 };
 use oag_store_port::{Batch, StoreError};
 use oag_types::{Code, KindName, Problem, Tenant};
@@ -209,31 +209,6 @@ impl Pilot {
                 Err(store_problem(error))
             }
         }
-    }
-
-    /// Records what became of actions, and moves the ladder where that earned or cost a rung.
-    pub(crate) async fn learn(
-        &self,
-        tenant: &Tenant,
-        outcomes: &[(KindName, Outcome)],
-    ) -> Result<Vec<LadderChange>, Problem> {
-        if outcomes.is_empty() {
-            return Ok(Vec::new());
-        }
-        let _admission = self.admission.lock().await;
-        let book = self.rules(tenant).await?;
-        let mut changed = Book::clone(&book.value);
-        let now = self.now();
-        let changes: Vec<LadderChange> = outcomes
-            .iter()
-            .filter_map(|(kind, outcome)| changed.ladder.record(kind, *outcome, now))
-            .collect();
-        let mut batch = self.batch();
-        for change in &changes {
-            batch = batch.ledger("autonomy", format!("kind:{}", change.kind), to_json(change)?);
-        }
-        self.save_with_rules(tenant, batch, changed, book.revision).await?;
-        Ok(changes)
     }
 
     async fn edit(

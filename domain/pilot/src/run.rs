@@ -11,7 +11,7 @@ use oag_types::{Code, Decision, KindName, PlanId, Problem, Tenant, VerificationS
 use serde_json::json;
 
 use crate::desk::{QUEUE, check_base, denied};
-use crate::docs::{self, PLANS, store_problem, to_json};
+use crate::docs::{self, PLANS, store_problem};
 use crate::planning::guard_steps;
 use crate::{Note, Phase, Pilot, PlanRecord, StepPhase};
 
@@ -300,9 +300,8 @@ impl Pilot {
         let mut changed = oag_guard::Book::clone(&book.value);
         let now = self.now();
         for (kind, outcome) in outcomes {
-            if let Some(change) = changed.ladder.record(&kind, outcome, now) {
-                batch = batch.ledger("autonomy", format!("kind:{kind}"), to_json(&change)?);
-            }
+            let change = changed.ladder.record(&kind, outcome, now);
+            batch = self.tell_change(batch, change.as_ref())?;
         }
         self.crash_points.reached("before_finish");
         let saved = self.save_with_rules(&run.tenant, batch, changed, book.revision).await?;

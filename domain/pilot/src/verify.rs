@@ -109,10 +109,15 @@ impl Pilot {
 
 /// Whether the actual value keeps the promise. What was not seen keeps none.
 pub(crate) fn holds(expected: &Expectation, actual: &Value) -> bool {
-    match expected.is {
-        Comparison::Eq => equal(&expected.value, actual),
-        Comparison::Le => compare(actual, &expected.value, |a, b| a <= b),
-        Comparison::Ge => compare(actual, &expected.value, |a, b| a >= b),
+    keeps(expected.is, &expected.value, actual)
+}
+
+/// Whether an actual value compares with a wanted one as it should.
+pub(crate) fn keeps(is: Comparison, wanted: &Value, actual: &Value) -> bool {
+    match is {
+        Comparison::Eq => equal(wanted, actual),
+        Comparison::Le => compare(actual, wanted, |a, b| a <= b),
+        Comparison::Ge => compare(actual, wanted, |a, b| a >= b),
     }
 }
 

@@ -162,6 +162,36 @@ async fn the_wait_after_a_broken_version_does_not_hold_up_another() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rehearsal_says_what_would_happen_and_changes_nothing() {
+    let scripts = json!({ "hello": { "command": ["/bin/true"] } });
+    let bench = Bench::with_shop(json!({ "scripts": scripts })).await;
+    let before = bench.observe().await;
+    let rehearse = async |operation: Operation| {
+        let shop = crate::harness::shop();
+        let played = bench.executor.rehearse(&tenant(), &shop, &operation).await;
+        played.map(|receipt| receipt.unwrap())
+    };
+    let up = rehearse(Operation::SetReplicas(3)).await.unwrap();
+    assert_eq!((&up.before["replicas"], &up.after["replicas"]), (&json!(1), &json!(3)));
+    assert!(up.changed);
+    assert!(!rehearse(Operation::SetReplicas(1)).await.unwrap().changed, "it is so already");
+    let script = |name: &str| Operation::RunScript { script: name.into(), args: Vec::new() };
+    assert!(rehearse(script("hello")).await.unwrap().changed);
+    for refused in [
+        Operation::Deploy("9".into()),
+        Operation::SetReplicas(10_000),
+        Operation::Shed { feature: "pay".into(), shed: true },
+        script("goodbye"),
+    ] {
+        let error = rehearse(refused.clone()).await.unwrap_err();
+        assert!(matches!(error, ExecError::Refused(_)), "{refused:?}: {error}");
+    }
+    let after = bench.observe().await;
+    assert_eq!((after.revision, &after.fields["pids"]), (before.revision, &before.fields["pids"]));
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crashed_replica_is_replaced() {
     let bench = Bench::with_shop(json!({ "replicas": 2 })).await;
     let before = bench.pids().await;

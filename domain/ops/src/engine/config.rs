@@ -24,6 +24,9 @@ pub struct OpsConfig {
     pub repropose_after_steps: u32,
     /// Longest a source may take to answer.
     pub source_timeout_ms: u64,
+    /// Most proposals of a tenant that are watched at once until it is known whether they were
+    /// right; more are made and not judged.
+    pub trials_max: usize,
 }
 
 impl Default for OpsConfig {
@@ -35,6 +38,7 @@ impl Default for OpsConfig {
             close_after_steps: 2,
             repropose_after_steps: 10,
             source_timeout_ms: 10_000,
+            trials_max: 20_000,
         }
     }
 }
@@ -53,7 +57,8 @@ pub struct OpsParts {
     pub config: OpsConfig,
 }
 
-/// What the loop has counted since it was made; `open_findings` is a present number.
+/// What the loop has counted since it was made; `open_findings` and `open_trials` are present
+/// numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct OpsCounters {
     /// Steps taken, over all tenants.
@@ -80,8 +85,16 @@ pub struct OpsCounters {
     pub collected: u64,
     /// Rounds of sources that failed or took too long.
     pub source_errors: u64,
+    /// Proposals that proved right.
+    pub proved_right: u64,
+    /// Proposals that proved wrong.
+    pub proved_wrong: u64,
+    /// Proposals of which it cannot be told.
+    pub proved_nothing: u64,
     /// Findings that are not over.
     pub open_findings: u64,
+    /// Actions of proposals that are being watched.
+    pub open_trials: u64,
 }
 
 /// What one step did.

@@ -3,23 +3,26 @@
 mod config;
 mod sources;
 mod stories;
+mod trials;
 mod turn;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use oag_pilot::{Meter, Proposal};
+use oag_pilot::{Claim, Meter, Proposal};
 use oag_runtime::{Clock, IdSource};
 use oag_types::{ErrorKind, Finding, Origin, Problem, ServiceName, Tenant, Timestamp};
 
 pub use config::{OpsConfig, OpsCounters, OpsParts, StepReport};
 
+use crate::hindsight::claims;
 use crate::{
     Aim, Decision, Desk, Fleet, Look, ProposalDraft, ServiceSnapshot, ServiceWatch, SignalHub,
     decide,
 };
 use stories::{Closed, Stories};
+use trials::Trials;
 use turn::{Seen, Turn};
 
 /// The loop. Activation takes nothing and may be repeated: each step reads the state anew.
@@ -43,6 +46,7 @@ struct TenantLoop {
     proposed: HashMap<(ServiceName, Aim), (String, Timestamp)>,
     snapshots: BTreeMap<ServiceName, ServiceSnapshot>,
     decision: Option<Decision>,
+    trials: Trials,
 }
 
 #[derive(Default)]
@@ -91,8 +95,12 @@ impl Ops {
     /// What was counted.
     #[must_use]
     pub fn counters(&self) -> OpsCounters {
-        let open: usize = lock(&self.tenants).values().map(|t| t.stories.open()).sum();
-        OpsCounters { open_findings: open as u64, ..*lock(&self.counters) }
+        let tenants = lock(&self.tenants);
+        let findings: usize = tenants.values().map(|t| t.stories.open()).sum();
+        let trials: usize = tenants.values().map(|t| t.trials.open()).sum();
+        drop(tenants);
+        let (open_findings, open_trials) = (findings as u64, trials as u64);
+        OpsCounters { open_findings, open_trials, ..*lock(&self.counters) }
     }
 
     /// What was known of a service at its last decision.
@@ -129,26 +137,34 @@ impl Ops {
             return Ok(StepReport::default());
         }
         let seen = self.observe(tenant, services, &wanted).await;
-        let decision = self.decide(tenant, seen, now);
+        let (decision, claims) = self.decide(tenant, seen, now);
         let mut report = StepReport {
             due: decision.outlooks.len(),
             decision: decision.clone(),
             ..StepReport::default()
         };
         self.tell(tenant, &decision, now, &mut report).await;
-        for draft in &decision.proposals {
-            self.propose(tenant, draft, now, &mut report).await;
+        for (draft, claims) in decision.proposals.iter().zip(claims) {
+            self.propose(tenant, draft, claims, now, &mut report).await;
         }
+        let due: HashSet<_> = decision.outlooks.iter().map(|outlook| &outlook.service).collect();
+        self.look_back(tenant, &due, now).await;
         Ok(report)
     }
 
-    fn decide(&self, tenant: &Tenant, seen: Vec<Seen>, now: Timestamp) -> Decision {
+    /// The decision, and what each of its proposals claims.
+    fn decide(
+        &self,
+        tenant: &Tenant,
+        seen: Vec<Seen>,
+        now: Timestamp,
+    ) -> (Decision, Vec<Vec<Claim>>) {
         let mut tenants = lock(&self.tenants);
         let state = tenants.entry(tenant.clone()).or_default();
         let mut fleet = Fleet::default();
         for Seen { service, due, observed, active, shed } in seen {
             let watched = state.services.entry(service.name.clone()).or_default();
-            watched.asked = true;
+            watched.asked |= observed.is_some();
             for feature in &shed {
                 watched.watch.asked_to_shed(feature);
             }
@@ -157,7 +173,12 @@ impl Ops {
             let look = Look { tenant, service, observed, active, due, view_steps, now };
             fleet.services.push(watched.watch.look(&self.hub, look));
         }
-        let decision = decide(&fleet, &self.config.policy, now);
+        let policy = &self.config.policy;
+        let decision = decide(&fleet, policy, now);
+        let horizon = self.hub.config().horizon;
+        let drafts = decision.proposals.iter();
+        let claims =
+            drafts.map(|draft| claims(&fleet, &decision, draft, policy, horizon)).collect();
         for outlook in &decision.outlooks {
             let service = fleet.get(&outlook.service).map(|snapshot| &snapshot.service);
             let watched = state.services.get_mut(&outlook.service);
@@ -171,7 +192,7 @@ impl Ops {
         state.decision = Some(decision.clone());
         drop(tenants);
         self.count(|c| c.decisions += decision.outlooks.len() as u64);
-        decision
+        (decision, claims)
     }
 
     async fn tell(
@@ -230,14 +251,20 @@ impl Ops {
         &self,
         tenant: &Tenant,
         draft: &ProposalDraft,
+        claims: Vec<Claim>,
         now: Timestamp,
         report: &mut StepReport,
     ) {
         let Some((proposal, findings)) = self.complete(tenant, draft, now) else { return };
-        match self.desk.propose(tenant, proposal, findings).await {
+        let claims = if self.may_try(tenant) { claims } else { Vec::new() };
+        let claimed = !claims.is_empty();
+        match self.desk.propose(tenant, proposal, findings, claims).await {
             Ok(plan) => {
                 self.count(|c| c.proposals += 1);
                 report.plans.push(plan);
+                if claimed {
+                    self.watch_trials(tenant, plan).await;
+                }
                 self.proposed(tenant, draft);
             }
             Err(problem) => {

@@ -125,10 +125,15 @@ impl Ops {
                     continue;
                 }
             };
-            let shed = if asked.contains(&service.name) || service.features.is_empty() {
-                Vec::new()
-            } else {
+            // The records are long: they are only asked where a feature is shed at all.
+            let is_shed = observed.as_ref().is_some_and(|seen| {
+                let field = |feature: &oag_types::Feature| format!("feature.{}", feature.name);
+                service.features.iter().any(|f| seen.text(&field(f)) == Some("shed"))
+            });
+            let shed = if is_shed && !asked.contains(&service.name) {
                 self.desk.shed_by_loop(tenant, &service.name).await
+            } else {
+                Vec::new()
             };
             seen.push(Seen { service, due, observed, active, shed });
         }

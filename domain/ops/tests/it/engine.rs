@@ -4,14 +4,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use oag_guard::Rung;
 use oag_ops::{
     ActivePlan, Desk, HubConfig, Ops, OpsConfig, OpsParts, SignalHub, Source, SourceError,
 };
-use oag_pilot::{Meter, Observed, Proposal};
+use oag_pilot::{Claim, Fate, Hindsight, Meter, Observed, Proposal, Trial};
 use oag_runtime::{Clock, FakeClock, SeededIds, ShutdownHandle, Supervisor};
 use oag_types::{
-    Code, Finding, PlanId, Problem, Sample, SeriesKey, Service, ServiceName, Signal, StoryId,
-    Tenant, Timestamp,
+    ActionId, Code, Finding, PlanId, Problem, Sample, SeriesKey, Service, ServiceName, Signal,
+    StoryId, Tenant, Timestamp,
 };
 
 use crate::support::*;
@@ -24,6 +25,10 @@ struct Book {
     findings: Mutex<Vec<Finding>>,
     closed: Mutex<Vec<(StoryId, String)>>,
     proposals: Mutex<Vec<(Proposal, Vec<Finding>)>>,
+    trials: Mutex<Vec<Trial>>,
+    ended: Mutex<Vec<(Trial, Hindsight)>>,
+    fate: Mutex<Option<Fate>>,
+    now: Mutex<Timestamp>,
     broken: AtomicBool,
     refuses: AtomicBool,
 }
@@ -76,12 +81,42 @@ impl Desk for Book {
         _: &Tenant,
         proposal: Proposal,
         findings: Vec<Finding>,
+        claims: Vec<Claim>,
     ) -> Result<PlanId, Problem> {
         if self.refuses.load(Ordering::SeqCst) {
             return Err(Problem::new(Code::GUARD_DENIED, "no"));
         }
+        let count = self.proposals.lock().unwrap().len();
+        let plan: PlanId = format!("{}_{count:032x}", PlanId::PREFIX).parse().unwrap();
+        self.trials.lock().unwrap().extend(claims.into_iter().map(|claim| Trial {
+            plan,
+            action: ActionId::from_uuid(plan.uuid()),
+            kind: proposal.actions[claim.action].kind.clone(),
+            rung: Rung::Observe,
+            made_at: *self.now.lock().unwrap(),
+            claim,
+            rehearsal: None,
+        }));
         self.proposals.lock().unwrap().push((proposal, findings));
-        Ok(PlanId::from_uuid(Default::default()))
+        Ok(plan)
+    }
+
+    async fn trials(&self, _: &Tenant, plan: Option<PlanId>) -> Result<Vec<Trial>, Problem> {
+        self.broken()?;
+        let mut trials = self.trials.lock().unwrap().clone();
+        trials.retain(|trial| plan.is_none_or(|plan| trial.plan == plan));
+        Ok(trials)
+    }
+
+    async fn fate(&self, _: &Tenant, _: PlanId) -> Result<Fate, Problem> {
+        self.broken()?;
+        Ok(self.fate.lock().unwrap().unwrap_or(Fate::Waiting))
+    }
+
+    async fn end_trial(&self, _: &Tenant, trial: &Trial, what: &Hindsight) -> Result<(), Problem> {
+        self.trials.lock().unwrap().retain(|known| known.plan != trial.plan);
+        self.ended.lock().unwrap().push((trial.clone(), what.clone()));
+        Ok(())
     }
 }
 
@@ -122,6 +157,7 @@ impl Setup {
             sample: Sample { at, value },
         });
         self.ops.hub().ingest(&self.tenant, &signals);
+        *self.book.now.lock().unwrap() = at;
         let report = self.ops.step(&self.tenant, at).await.unwrap();
         self.clock.advance(STEP_MS);
         report
@@ -207,6 +243,126 @@ async fn a_refused_proposal_is_not_repeated_each_step() {
     let counters = setup.ops.counters();
     assert!(counters.refused <= 3, "{counters:?}");
     assert!(counters.held_back >= 5, "{counters:?}");
+}
+
+impl Setup {
+    async fn calm(&self) {
+        for _ in 0..12 {
+            self.step(400.0).await;
+        }
+        assert!(self.book.proposals.lock().unwrap().is_empty());
+    }
+
+    /// What looking back on the first proposal showed, when it has.
+    fn first_ended(&self) -> Option<(Claim, Hindsight)> {
+        let ended = self.book.ended.lock().unwrap();
+        ended.first().map(|(trial, hindsight)| (trial.claim.clone(), hindsight.clone()))
+    }
+}
+
+#[tokio::test]
+async fn a_proposal_is_looked_back_on_when_its_time_is_over() {
+    let setup = setup();
+    setup.calm().await;
+    setup.step(900.0).await;
+    assert_eq!(setup.ops.counters().open_trials, 1);
+    for _ in 0..10 {
+        setup.step(700.0).await;
+        assert_eq!(setup.first_ended(), None, "its time is not over");
+    }
+    setup.step(700.0).await;
+    setup.step(700.0).await;
+    let (claim, seen) = setup.first_ended().unwrap();
+    let figures = claim.figures.unwrap();
+    assert_eq!((figures.metric.as_str(), figures.limit.round()), ("request_rate", 680.0));
+    assert_eq!(figures.enough, Some(1_200.0), "ceil(900 / 170) = 6 replicas of 200");
+    assert_eq!(claim.steps, 10);
+    assert_eq!((seen.right, seen.values.len()), (Some(true), 10), "{}", seen.text);
+    assert_eq!(setup.ops.counters().proved_right, 1);
+}
+
+#[tokio::test]
+async fn a_proposal_for_a_moment_that_passed_was_wrong() {
+    let setup = setup();
+    setup.calm().await;
+    setup.step(900.0).await;
+    for _ in 0..13 {
+        setup.step(400.0).await;
+    }
+    let (_, seen) = setup.first_ended().unwrap();
+    assert_eq!(seen.right, Some(false), "{}", seen.text);
+    assert!(setup.ops.counters().proved_wrong >= 1);
+}
+
+#[tokio::test]
+async fn a_removal_is_measured_by_what_its_plan_promises() {
+    let setup = setup();
+    *setup.book.replicas.lock().unwrap() = 10;
+    for _ in 0..60 {
+        setup.step(400.0).await;
+        if setup.ops.counters().open_trials > 0 {
+            break;
+        }
+    }
+    let claim = setup.book.trials.lock().unwrap()[0].claim.clone();
+    let wish = setup.book.proposals.lock().unwrap()[0].0.actions[0].clone();
+    let (left, figures) = (wish.params["replicas"].as_u64().unwrap(), claim.figures.unwrap());
+    assert!(left < 10 && claim.like.is_none(), "{wish:?}");
+    let share = wish.expect[0].value.as_f64().unwrap();
+    assert!((figures.limit - share * 200.0 * left as f64).abs() < 1e-6, "{figures:?} {wish:?}");
+    for _ in 0..12 {
+        setup.step(400.0).await;
+    }
+    let (_, seen) = setup.first_ended().unwrap();
+    assert_eq!(seen.right, Some(true), "{}", seen.text);
+    assert!(seen.text.contains("stayed within"), "{}", seen.text);
+}
+
+#[tokio::test]
+async fn a_person_who_does_what_was_proposed_shows_at_once_that_it_was_right() {
+    let setup = setup();
+    setup.calm().await;
+    setup.step(900.0).await;
+    *setup.book.replicas.lock().unwrap() = 5;
+    setup.step(400.0).await;
+    assert_eq!(setup.first_ended(), None, "five are fewer than were proposed");
+    *setup.book.replicas.lock().unwrap() = 6;
+    setup.step(400.0).await;
+    let (_, seen) = setup.first_ended().unwrap();
+    assert_eq!(seen.right, Some(true), "{}", seen.text);
+}
+
+#[tokio::test]
+async fn silence_after_a_proposal_is_not_counted_and_trials_wait_for_a_desk_that_is_away() {
+    let setup = setup();
+    setup.calm().await;
+    setup.step(900.0).await;
+    setup.clock.advance(12 * STEP_MS);
+    setup.book.broken.store(true, Ordering::SeqCst);
+    setup.step(400.0).await;
+    assert_eq!(setup.first_ended(), None);
+    setup.book.broken.store(false, Ordering::SeqCst);
+    setup.step(400.0).await;
+    let (_, seen) = setup.first_ended().unwrap();
+    assert_eq!(seen.right, None, "{}", seen.text);
+    assert_eq!(setup.ops.counters().proved_nothing, 1);
+}
+
+#[tokio::test]
+async fn trials_of_before_the_start_are_watched_and_those_of_services_that_left_are_ended() {
+    let first = setup();
+    first.calm().await;
+    first.step(900.0).await;
+    let mut left = first.book.trials.lock().unwrap()[0].clone();
+    left.claim.service = name("gone");
+    left.action = format!("{}_{:032x}", ActionId::PREFIX, 9).parse().unwrap();
+    left.plan = format!("{}_{:032x}", PlanId::PREFIX, 9).parse().unwrap();
+    let (kept, next) = (first.book.trials.lock().unwrap()[0].clone(), setup());
+    *next.book.trials.lock().unwrap() = vec![kept, left];
+    next.step(400.0).await;
+    let (claim, seen) = next.first_ended().unwrap();
+    assert_eq!((claim.service, seen.right), (name("gone"), None));
+    assert_eq!(next.ops.counters().open_trials, 1);
 }
 
 #[tokio::test]

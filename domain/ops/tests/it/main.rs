@@ -5,6 +5,7 @@
 mod analyze;
 mod decide;
 mod engine;
+mod hindsight;
 mod hub;
 mod properties;
 mod replay;

@@ -13,4 +13,6 @@ mod people;
 #[cfg(test)]
 mod run;
 #[cfg(test)]
+mod trials;
+#[cfg(test)]
 mod world;

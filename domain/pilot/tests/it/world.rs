@@ -41,6 +41,8 @@ pub(crate) struct Stage {
     /// Ready replicas stay at this, whatever is wanted.
     pub(crate) stuck_ready: Option<u64>,
     pub(crate) metrics: HashMap<String, f64>,
+    /// Cannot say beforehand what it would do.
+    pub(crate) cannot_rehearse: bool,
     /// Where it reports what happens by itself.
     pub(crate) reports: Option<broadcast::Sender<Happening>>,
 }
@@ -122,6 +124,23 @@ impl Executor for FakeExecutor {
         }
         stage.done.insert(key.to_owned());
         Ok(Receipt { changed, detail: name.into(), before, after: json!(stage.fields) })
+    }
+
+    async fn rehearse(
+        &self,
+        _: &Tenant,
+        _: &ServiceName,
+        operation: &Operation,
+    ) -> Result<Option<Receipt>, ExecError> {
+        let stage = self.stage();
+        let mut played = Stage { fields: stage.fields.clone(), ..Stage::default() };
+        let name = change(&mut played, operation);
+        if stage.refuses == Some(name) {
+            return Err(ExecError::Refused(format!("{name} is refused")));
+        }
+        let (before, after) = (json!(stage.fields), json!(played.fields));
+        let receipt = Receipt { changed: before != after, detail: name.into(), before, after };
+        Ok((!stage.cannot_rehearse).then_some(receipt))
     }
 
     fn happenings(&self) -> Option<broadcast::Receiver<Happening>> {
