@@ -78,7 +78,9 @@ impl Home {
         let files = folders.into_iter().flatten().flatten();
         let files = files.map(|folder| folder.path().join("default.checkpoints"));
         let text: String = files.flat_map(std::fs::read_to_string).collect();
-        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        // The last line may just be being written.
+        let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let lines = lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
         let mut sizes: Vec<u64> = lines.map(|line| line["size"].as_u64().unwrap()).collect();
         sizes.dedup();
         sizes
