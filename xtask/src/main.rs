@@ -63,6 +63,8 @@ fn check(tighten: bool) -> anyhow::Result<ExitCode> {
 }
 
 fn root() -> anyhow::Result<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    // Asked when it runs: a build cache shared by several clones would remember another's path.
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").context("run it as `cargo xtask`")?;
+    let root = Path::new(&here).parent();
     Ok(root.context("xtask lies in no workspace")?.to_owned())
 }
