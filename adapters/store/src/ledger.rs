@@ -1,10 +1,10 @@
 //! The rows a batch appends, computed from the stored frontier; pure but for the salts.
 
 use oag_ledger::{
-    CompletedNode, EntryKind, EntryParts, Frontier, Hash, HashRange, Row, TILE_WIDTH, new_row,
-    new_salt, tile_hashes,
+    CompletedNode, EntryKind, EntryParts, Frontier, Hash, HashRange, KnownHashes, Row, TILE_WIDTH,
+    inclusion_ranges, new_row, new_salt, tile_hashes,
 };
-use oag_store_port::{LedgerAppend, StoreError};
+use oag_store_port::{LedgerAppend, ProofParts, StoreError};
 use oag_types::{Tenant, Timestamp};
 
 /// What an append changes.
@@ -100,11 +100,36 @@ pub(crate) fn tile_of(range: HashRange) -> (u8, u64) {
 }
 
 /// The hashes of a range from the content of its tile.
-pub(crate) fn part(bytes: &[u8], range: HashRange) -> Result<Vec<Hash>, StoreError> {
-    let tile = tile_hashes(bytes).map_err(|error| broken(&error))?;
-    let from = usize::try_from(range.start % u64::from(TILE_WIDTH)).unwrap_or(usize::MAX);
-    let count = usize::try_from(range.count).unwrap_or(usize::MAX);
-    Ok(tile.into_iter().skip(from).take(count).collect())
+pub(crate) fn part(tile: &[u8], range: HashRange) -> Result<Vec<Hash>, StoreError> {
+    let from = range.start % u64::from(TILE_WIDTH) * 32;
+    let until = from.saturating_add(range.count.saturating_mul(32)).min(tile.len() as u64);
+    let bytes = usize::try_from(from).ok().zip(usize::try_from(until).ok());
+    let bytes = bytes.and_then(|(from, until)| tile.get(from..until)).unwrap_or_default();
+    tile_hashes(bytes).map_err(|error| broken(&error))
+}
+
+/// What the right edge of a tree tells, and what a proof of a row in it needs besides.
+pub(crate) fn wanted(
+    index: u64,
+    frontier: &Frontier,
+) -> Result<(KnownHashes, Vec<HashRange>), StoreError> {
+    let known = KnownHashes::along(frontier);
+    let ranges = inclusion_ranges(index, frontier.size()).map_err(|error| broken(&error))?;
+    let missing = known.missing(ranges);
+    Ok((known, missing))
+}
+
+/// A row with its proof's hashes, those of the ranges in their order.
+pub(crate) fn proof(
+    row: Row,
+    frontier: Frontier,
+    mut hashes: KnownHashes,
+    found: impl Iterator<Item = (HashRange, Vec<Hash>)>,
+) -> ProofParts {
+    for (range, list) in found {
+        hashes.insert_range(range, list);
+    }
+    ProofParts { row, frontier, hashes }
 }
 
 /// A hash as it is stored.

@@ -49,6 +49,7 @@ pub trait HashSource {
 #[derive(Debug, Clone, Default)]
 pub struct KnownHashes {
     hashes: HashMap<(u8, u64), Hash>,
+    ranges: HashMap<HashRange, Vec<Hash>>,
     roots: HashMap<HashRange, Hash>,
 }
 
@@ -65,7 +66,7 @@ impl KnownHashes {
     pub fn along(frontier: &Frontier) -> Self {
         let ranges = frontier.spans().into_iter().map(Span::range);
         let roots = ranges.zip(frontier.nodes().iter().copied()).collect();
-        Self { hashes: HashMap::new(), roots }
+        Self { roots, ..Self::default() }
     }
 
     /// Of these ranges, those whose root is not known yet.
@@ -80,17 +81,23 @@ impl KnownHashes {
         self.hashes.insert((level, index), hash);
     }
 
-    /// Adds the hashes of a range, from its start on.
-    pub fn insert_range(&mut self, range: HashRange, hashes: &[Hash]) {
-        for (index, hash) in (range.start..range.start + range.count).zip(hashes) {
-            self.insert(range.level, index, *hash);
-        }
+    /// Adds the hashes of a range, from its start on; they are found as that range.
+    pub fn insert_range(&mut self, range: HashRange, hashes: Vec<Hash>) {
+        self.ranges.insert(range, hashes);
     }
 }
 
 impl HashSource for KnownHashes {
     fn hash(&self, level: u8, index: u64) -> Result<Hash, Error> {
         self.hashes.get(&(level, index)).copied().ok_or(Error::MissingHash { level, index })
+    }
+
+    fn range(&self, range: HashRange) -> Result<Vec<Hash>, Error> {
+        if let Some(hashes) = self.ranges.get(&range) {
+            return Ok(hashes.clone());
+        }
+        let HashRange { level, start, count } = range;
+        (start..start + count).map(|index| self.hash(level, index)).collect()
     }
 
     fn root(&self, range: HashRange) -> Option<Hash> {
@@ -137,6 +144,9 @@ pub fn tile_bytes(
         .filter(|_| (1..=TILE_WIDTH).contains(&width))
         .ok_or(Error::OutOfRange { index, size: u64::from(width) })?;
     let hashes = source.range(HashRange { level, start, count: u64::from(width) })?;
+    if hashes.len() != usize::from(width) {
+        return Err(Error::MissingHash { level, index: start + hashes.len() as u64 });
+    }
     Ok(hashes.iter().flat_map(|hash| hash.0).collect())
 }
 

@@ -11,6 +11,6 @@ mod record;
 mod task;
 
 pub use command::{Batch, Committed, Expect, LedgerAppend, NewTask, Put};
-pub use port::{Store, StoreError};
+pub use port::{ProofParts, Store, StoreError};
 pub use record::{Change, Collection, Cursor, ListQuery, Page, Record, Revision};
 pub use task::{Claim, Epoch, Task, TaskState, TaskToken};

@@ -1,7 +1,7 @@
 //! The port itself.
 
 use async_trait::async_trait;
-use oag_ledger::{Hash, HashRange, Row};
+use oag_ledger::{Frontier, Hash, HashRange, KnownHashes, Row};
 use oag_types::{Tenant, Timestamp};
 
 use crate::{
@@ -51,6 +51,18 @@ pub enum StoreError {
     /// Read before trying again.
     #[error("it is not known whether the store did it: {0}")]
     OutcomeUnknown(String),
+}
+
+/// A row, and what shows that it is in the tree.
+#[derive(Debug, Clone)]
+pub struct ProofParts {
+    /// The row.
+    pub row: Row,
+    /// The frontier of a tree that has the row.
+    pub frontier: Frontier,
+    /// The hashes that the proof needs in that tree: full tiles are read whole, without the rows
+    /// they were made of.
+    pub hashes: KnownHashes,
 }
 
 /// Keeps the truth. Implementations: SQLite and PostgreSQL (`adapters/store`), one contract suite.
@@ -168,6 +180,16 @@ pub trait Store: Send + Sync + 'static {
         tenant: &Tenant,
         subject: &str,
     ) -> Result<Vec<Row>, StoreError>;
+
+    /// What a proof of a row is made from; nothing when there is no such row.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn ledger_proof(
+        &self,
+        tenant: &Tenant,
+        index: u64,
+    ) -> Result<Option<ProofParts>, StoreError>;
 
     /// Hashes of the tree, a list for each range, in their order; shorter where the tree does not
     /// reach. Full tiles are read whole, without the rows they were made of.

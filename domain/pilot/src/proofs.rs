@@ -4,8 +4,8 @@ use std::sync::PoisonError;
 
 use oag_guard::{Resource, permissions};
 use oag_ledger::{
-    Checkpoint, Frontier, HashRange, KnownHashes, ProofBundle, Row, TILE_WIDTH, inclusion_ranges,
-    tile_bytes, tile_width,
+    Checkpoint, Frontier, HashRange, KnownHashes, ProofBundle, Row, TILE_WIDTH, tile_bytes,
+    tile_width,
 };
 use oag_store_port::Batch;
 use oag_types::{Problem, Tenant};
@@ -110,17 +110,10 @@ impl Pilot {
         index: u64,
     ) -> Result<ProofBundle, Problem> {
         self.may_read(tenant, caller).await?;
-        let rows = self.store.ledger_rows(tenant, index, 1).await.map_err(store_problem)?;
-        let row = rows
-            .into_iter()
-            .find(|row| row.index == index)
-            .ok_or_else(|| Problem::not_found("ledger row", index))?;
-        let frontier = self.frontier(tenant).await?;
-        let mut known = KnownHashes::along(&frontier);
-        let ranges = inclusion_ranges(index, frontier.size()).map_err(docs::internal)?;
-        self.load(tenant, known.missing(ranges), &mut known).await?;
-        let note = self.sign(tenant, &frontier)?;
-        ProofBundle::new(&row, &frontier, note, &known).map_err(docs::internal)
+        let parts = self.store.ledger_proof(tenant, index).await.map_err(store_problem)?;
+        let parts = parts.ok_or_else(|| Problem::not_found("ledger row", index))?;
+        let note = self.sign(tenant, &parts.frontier)?;
+        ProofBundle::new(&parts.row, &parts.frontier, note, &parts.hashes).map_err(docs::internal)
     }
 
     /// A tile of the tree, as C2SP tlog-tiles lays it out: up to 256 hashes of 32 bytes.
@@ -143,10 +136,11 @@ impl Pilot {
             let text = format!("{index} of level {level} (it has {present} hashes)");
             return Err(Problem::not_found("ledger tile", text));
         }
-        let mut known = KnownHashes::new();
         let start = index.saturating_mul(u64::from(TILE_WIDTH));
         let range = HashRange { level, start, count: u64::from(width) };
-        self.load(tenant, vec![range], &mut known).await?;
+        let found = self.store.ledger_hashes(tenant, &[range]).await.map_err(store_problem)?;
+        let mut known = KnownHashes::new();
+        known.insert_range(range, found.concat());
         tile_bytes(level, index, width, &known).map_err(docs::internal)
     }
 
@@ -230,20 +224,6 @@ impl Pilot {
     fn sign(&self, tenant: &Tenant, frontier: &Frontier) -> Result<String, Problem> {
         let key = self.log_keys.of(tenant).map_err(docs::internal)?;
         Checkpoint::of(key.name(), frontier).sign(&key).map_err(docs::internal)
-    }
-
-    /// Loads hashes of the tree into memory.
-    async fn load(
-        &self,
-        tenant: &Tenant,
-        ranges: Vec<HashRange>,
-        known: &mut KnownHashes,
-    ) -> Result<(), Problem> {
-        let found = self.store.ledger_hashes(tenant, &ranges).await.map_err(store_problem)?;
-        for (range, hashes) in ranges.into_iter().zip(found) {
-            known.insert_range(range, &hashes);
-        }
-        Ok(())
     }
 }
 

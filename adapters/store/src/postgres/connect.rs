@@ -1,5 +1,6 @@
 //! Connections: the address, the pool, migrations, and what errors mean.
 
+use std::io;
 use std::time::Duration;
 
 use deadpool_postgres::{
@@ -19,6 +20,15 @@ use crate::migration::{Applied, POSTGRES, pending};
 /// Two processes that start at once must not migrate at once.
 const MIGRATION_LOCK: i64 = 0x006f_6167_7374_6f72;
 
+/// Lost against another transaction, or the connection with it, and nothing was done.
+const AGAIN: [&SqlState; 5] = [
+    &SqlState::T_R_SERIALIZATION_FAILURE,
+    &SqlState::T_R_DEADLOCK_DETECTED,
+    &SqlState::ADMIN_SHUTDOWN,
+    &SqlState::CRASH_SHUTDOWN,
+    &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+];
+
 /// Classes of the server's codes for what is wrong with data, integrity or size.
 const DATA: [&str; 3] = ["22", "23", "54"];
 
@@ -30,7 +40,8 @@ pub(super) const NO_HURRY: &str =
 #[derive(Debug)]
 pub(crate) enum Fail {
     Refused(StoreError),
-    /// Lost against another transaction: nothing is wrong with it, it is done again.
+    /// Lost against another transaction, or with its connection before the COMMIT: nothing is wrong
+    /// with it, it is done again.
     Again(String),
     /// The server does not take what one of the commands writes.
     Data(String),
@@ -166,6 +177,11 @@ pub(super) async fn commit(tx: Transaction<'_>) -> Result<(), Fail> {
     tx.commit().await.map_err(written)
 }
 
+/// The same on a connection whose transaction was begun by hand.
+pub(super) async fn commit_on(client: &Client) -> Result<(), Fail> {
+    client.batch_execute("COMMIT").await.map_err(written)
+}
+
 /// What an error means that came when the server was asked to make something durable: an answer
 /// that leaves the connection as it is says no; anything else leaves the outcome open.
 fn written(error: tokio_postgres::Error) -> Fail {
@@ -174,6 +190,12 @@ fn written(error: tokio_postgres::Error) -> Fail {
         return Fail::from(error);
     }
     Fail::Unknown(explain(&error))
+}
+
+/// Whether the connection is gone.
+fn is_lost(error: &tokio_postgres::Error) -> bool {
+    error.is_closed()
+        || std::error::Error::source(error).is_some_and(|cause| cause.is::<io::Error>())
 }
 
 /// The message of the server, or the chain of causes. Never row contents.
@@ -192,9 +214,10 @@ pub(crate) fn explain(error: &tokio_postgres::Error) -> String {
 }
 
 impl From<tokio_postgres::Error> for Fail {
+    /// For a statement before the COMMIT: whatever went wrong, nothing was done.
     fn from(error: tokio_postgres::Error) -> Self {
-        let again = [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED];
-        if error.code().is_some_and(|code| again.contains(code)) {
+        let again = |code: &SqlState| AGAIN.contains(&code);
+        if error.code().is_some_and(again) || is_lost(&error) {
             return Self::Again(explain(&error));
         }
         let of_data = |code: &SqlState| DATA.iter().any(|class| code.code().starts_with(class));

@@ -1,6 +1,6 @@
 //! What a group of commands changed, written in a few statements, whatever its size.
 
-use deadpool_postgres::Transaction;
+use deadpool_postgres::Client;
 use futures::future::try_join_all;
 use oag_ledger::CompletedNode;
 use oag_types::Tenant;
@@ -30,7 +30,7 @@ struct Statement<'a> {
 }
 
 /// Everything the views hold. The order matters for nothing but what is made of what was written.
-pub(super) async fn flush(tx: &Transaction<'_>, views: &Views<'_>, kept: i64) -> Answer<()> {
+pub(super) async fn flush(client: &Client, views: &Views<'_>, kept: i64) -> Answer<()> {
     let mut statements = Vec::new();
     records(views, &mut statements);
     changes(views, &mut statements);
@@ -40,10 +40,10 @@ pub(super) async fn flush(tx: &Transaction<'_>, views: &Views<'_>, kept: i64) ->
     // Each is prepared before any is on its way; then all of them are.
     let mut ready = Vec::with_capacity(statements.len());
     for statement in statements {
-        ready.push((tx.prepare_cached(statement.sql).await?, statement));
+        ready.push((client.prepare_cached(statement.sql).await?, statement));
     }
     let sent = ready.into_iter().map(|(prepared, statement)| async move {
-        let changed = tx.execute_raw(&prepared, statement.values).await?;
+        let changed = client.execute_raw(&prepared, statement.values).await?;
         match statement.exactly {
             Some(wanted) if changed != wanted => {
                 Err(Fail::Again("a task was changed at the same moment".to_owned()))
@@ -54,10 +54,10 @@ pub(super) async fn flush(tx: &Transaction<'_>, views: &Views<'_>, kept: i64) ->
     try_join_all(sent).await?;
     for (tenant, view) in views {
         if !view.changes.is_empty() {
-            trim(tx, tenant, view.feed, kept).await?;
+            trim(client, tenant, view.feed, kept).await?;
         }
         for node in &view.ledger.nodes {
-            keep_tile(tx, tenant, node).await?;
+            keep_tile(client, tenant, node).await?;
         }
     }
     Ok(())
@@ -266,24 +266,24 @@ fn tenants<'a>(views: &'a Views<'_>, to: &mut Vec<Statement<'a>>) {
 }
 
 /// Forgets the oldest changes, whole revisions at a time, and not at every commit.
-async fn trim(tx: &Transaction<'_>, tenant: &Tenant, feed: Feed, kept: i64) -> Answer<()> {
+async fn trim(client: &Client, tenant: &Tenant, feed: Feed, kept: i64) -> Answer<()> {
     if feed.seq - feed.kept_from <= kept.saturating_add(kept / 16) {
         return Ok(());
     }
     let sql = "SELECT max(seq), max(revision) FROM change WHERE tenant = $1 AND revision =
                  (SELECT revision FROM change WHERE tenant = $1 AND seq = $2)";
-    let last = row(tx, sql, &[&tenant.as_str(), &(feed.seq - kept)]).await?;
+    let last = row(client, sql, &[&tenant.as_str(), &(feed.seq - kept)]).await?;
     let last = last.ok_or_else(write::damaged)?;
     let (kept_from, floor): (i64, i64) = (last.try_get(0)?, last.try_get(1)?);
     let sql = "DELETE FROM change WHERE tenant = $1 AND seq <= $2";
-    execute(tx, sql, &[&tenant.as_str(), &kept_from]).await?;
+    execute(client, sql, &[&tenant.as_str(), &kept_from]).await?;
     let sql = "UPDATE tenant SET changes_kept_from = $2, changes_floor = $3 WHERE tenant = $1";
-    execute(tx, sql, &[&tenant.as_str(), &kept_from, &floor]).await?;
+    execute(client, sql, &[&tenant.as_str(), &kept_from, &floor]).await?;
     Ok(())
 }
 
 /// The tile under a node, which is full.
-async fn keep_tile(tx: &Transaction<'_>, tenant: &Tenant, node: &CompletedNode) -> Answer<()> {
+async fn keep_tile(client: &Client, tenant: &Tenant, node: &CompletedNode) -> Answer<()> {
     let below = node.level.saturating_sub(1);
     let sql = match below {
         0 => {
@@ -304,7 +304,7 @@ async fn keep_tile(tx: &Transaction<'_>, tenant: &Tenant, node: &CompletedNode) 
              ON CONFLICT (tenant, level, idx) DO UPDATE SET hashes = excluded.hashes"
         }
     };
-    execute(tx, sql, &[&tenant.as_str(), &i64::from(below), &to_db(node.index)]).await?;
+    execute(client, sql, &[&tenant.as_str(), &i64::from(below), &to_db(node.index)]).await?;
     Ok(())
 }
 

@@ -4,8 +4,10 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+use std::task::Poll;
 
-use deadpool_postgres::Transaction;
+use deadpool_postgres::Client;
 use oag_store_port::{Batch, Committed, Epoch, Expect, StoreError};
 use oag_types::Tenant;
 use tokio_postgres::Row;
@@ -27,51 +29,83 @@ pub(super) struct Command {
     pub(super) batch: Batch,
 }
 
-/// Carries the commands out, all in this transaction. The answers hold once it is committed.
+/// Begins a transaction and carries the commands out in it. It is neither committed nor, on an
+/// error, rolled back. The answers hold once it is committed.
 pub(super) async fn carry_out(
-    tx: &Transaction<'_>,
+    client: &Client,
     commands: &[&Command],
     changes_kept: i64,
 ) -> Answer<Answers> {
-    let mut views = lock(tx, commands).await?;
-    let epoch = read(tx, commands, &mut views).await?;
+    let (mut views, epoch) = begin(client, commands).await?;
     let judged = commands.iter().map(|command| match views.get_mut(&command.tenant) {
         Some(view) => view.carry_out(&command.tenant, &command.batch, epoch),
         None => Err(write::damaged()),
     });
     let answers: Answers = judged.collect();
     if answers.iter().any(Result::is_ok) {
-        flush::flush(tx, &views, changes_kept).await?;
+        flush::flush(client, &views, changes_kept).await?;
     }
     Ok(answers)
 }
 
-/// Locks the tenants' rows, those of new tenants included. One that stays at revision 0 is removed
-/// again when the others are written.
-async fn lock<'a>(tx: &Transaction<'_>, commands: &[&'a Command]) -> Answer<Views<'a>> {
+/// Locks the tenants' rows and reads what the commands are judged by. All of it is on its way at
+/// once; the server does it in the order in which it was sent.
+async fn begin<'a>(
+    client: &Client,
+    commands: &[&'a Command],
+) -> Answer<(Views<'a>, Option<Epoch>)> {
+    for sql in [LOCK, EPOCH, FRONTIERS, RECORDS, TASKS] {
+        // What is not prepared yet would be sent too late.
+        client.prepare_cached(sql).await?;
+    }
     let tenants: BTreeSet<&'a Tenant> = commands.iter().map(|command| &command.tenant).collect();
     let mut names: Vec<&str> = tenants.iter().map(|tenant| tenant.as_str()).collect();
-    let mut feeds = locked(tx, &names).await?;
+    let asked = Asked::of(commands);
+    let begun = sent(client.batch_execute("BEGIN")).await;
+    let locks = sent(locked(client, &names)).await;
+    let reads = sent(asked.read(client)).await;
+    begun.answer().await?;
+    let (mut feeds, mut found) = (locks.answer().await?, reads.answer().await?);
     if feeds.len() < names.len() {
+        // Tenants that are new are made, and locked by that; a tenant for which nothing is done is
+        // removed again. Somebody else may have made one meanwhile: then what was read is old.
         names.retain(|name| !feeds.contains_key(*name));
-        let sql = "INSERT INTO tenant
-                     (tenant, revision, change_seq, changes_kept_from, changes_floor)
-                   SELECT name, 0, 0, 0, 0 FROM unnest($1::text[]) AS name ORDER BY name
-                   ON CONFLICT (tenant) DO NOTHING";
-        execute(tx, sql, &[&names]).await?;
-        feeds.extend(locked(tx, &names).await?);
+        execute(client, MAKE, &[&names]).await?;
+        feeds.extend(locked(client, &names).await?);
+        found = asked.read(client).await?;
     }
     let view = |tenant: &'a Tenant| {
         let feed = feeds.get(tenant.as_str()).copied();
-        feed.map(|feed| (tenant, View::new(feed))).ok_or_else(|| write::damaged().into())
+        feed.map(|feed| (tenant, View::new(feed))).ok_or_else(|| Fail::from(write::damaged()))
     };
-    tenants.into_iter().map(view).collect()
+    let mut views = tenants.into_iter().map(view).collect::<Answer<Views<'a>>>()?;
+    let epoch = asked.fill(found, &mut views)?;
+    Ok((views, epoch))
 }
 
-async fn locked(tx: &Transaction<'_>, names: &[&str]) -> Answer<BTreeMap<String, Feed>> {
-    let sql = "SELECT tenant, revision, change_seq, changes_kept_from FROM tenant
-               WHERE tenant = ANY($1) ORDER BY tenant FOR NO KEY UPDATE";
-    let found = rows(tx, sql, &[&names]).await?;
+const LOCK: &str = "SELECT tenant, revision, change_seq, changes_kept_from FROM tenant
+                    WHERE tenant = ANY($1) ORDER BY tenant FOR NO KEY UPDATE";
+const MAKE: &str = "INSERT INTO tenant
+                      (tenant, revision, change_seq, changes_kept_from, changes_floor)
+                    SELECT name, 0, 0, 0, 0 FROM unnest($1::text[]) AS name ORDER BY name
+                    ON CONFLICT (tenant) DO NOTHING";
+/// Held until the transaction ends.
+const EPOCH: &str = "SELECT epoch FROM meta FOR SHARE";
+const FRONTIERS: &str = "SELECT tenant, frontier FROM ledger_state WHERE tenant = ANY($1)";
+const RECORDS: &str = "SELECT wanted.place, record.revision
+                       FROM unnest($1::text[], $2::text[], $3::text[])
+                         WITH ORDINALITY AS wanted (tenant, collection, id, place)
+                       JOIN record ON record.tenant = wanted.tenant
+                         AND record.collection = wanted.collection AND record.id = wanted.id";
+/// Locked, too: leases are given, renewed and forgotten beside the tenants' locks.
+const TASKS: &str = "SELECT wanted.place, task.queue, task.state, task.attempt, task.epoch
+                     FROM unnest($1::text[], $2::text[])
+                       WITH ORDINALITY AS wanted (tenant, id, place)
+                     JOIN task ON task.tenant = wanted.tenant AND task.id = wanted.id
+                     ORDER BY wanted.place FOR NO KEY UPDATE OF task";
+
+async fn locked(client: &Client, names: &[&str]) -> Answer<BTreeMap<String, Feed>> {
+    let found = rows(client, LOCK, &[&names]).await?;
     let feed = |row: &Row| {
         let feed =
             Feed { revision: row.try_get(1)?, seq: row.try_get(2)?, kept_from: row.try_get(3)? };
@@ -80,46 +114,137 @@ async fn locked(tx: &Transaction<'_>, names: &[&str]) -> Answer<BTreeMap<String,
     found.iter().map(feed).collect()
 }
 
-/// Reads what the commands are judged by: after the locks, and all on its way at once.
-async fn read<'a>(
-    tx: &Transaction<'_>,
-    commands: &[&'a Command],
-    views: &mut Views<'a>,
-) -> Answer<Option<Epoch>> {
-    let (records, tasks) = (Records::of(commands), Tasks::of(commands));
-    let (epoch, frontiers, records_found, tasks_found) = futures::try_join!(
-        epoch(tx, commands),
-        frontiers(tx, commands),
-        records.read(tx),
-        tasks.read(tx)
-    )?;
-    for found in frontiers {
-        let name: String = found.try_get(0)?;
-        if let Some((_, view)) = views.iter_mut().find(|(tenant, _)| tenant.as_str() == name) {
-            view.ledger.stored = Some(found.try_get(1)?);
+/// A request that is on its way.
+enum Sent<F: Future> {
+    Answered(F::Output),
+    Waiting(Pin<Box<F>>),
+}
+
+/// Puts a request on its way: the driver sends it when it is first asked for the answer.
+async fn sent<F: Future>(request: F) -> Sent<F> {
+    let mut request = Box::pin(request);
+    match futures::poll!(request.as_mut()) {
+        Poll::Ready(answer) => Sent::Answered(answer),
+        Poll::Pending => Sent::Waiting(request),
+    }
+}
+
+impl<F: Future> Sent<F> {
+    async fn answer(self) -> F::Output {
+        match self {
+            Self::Answered(answer) => answer,
+            Self::Waiting(request) => request.await,
         }
     }
-    for found in records_found {
-        let (tenant, key) = *records.keys.get(place(&found)?).ok_or_else(write::damaged)?;
-        let revision = Some(found.try_get(1)?);
-        if let Some(view) = views.get_mut(tenant) {
-            view.records.insert(key, RecordView { revision, write: None });
+}
+
+/// What the commands of a group look at.
+struct Asked<'a> {
+    /// Whether one depends on the epoch.
+    epoch: bool,
+    /// The tenants whose ledgers grow.
+    ledgers: Vec<&'a str>,
+    records: Vec<(&'a Tenant, RecordKey<'a>)>,
+    tasks: Vec<(&'a Tenant, &'a str)>,
+}
+
+/// What was found of it.
+struct Found {
+    epoch: Option<Epoch>,
+    frontiers: Vec<Row>,
+    records: Vec<Row>,
+    tasks: Vec<Row>,
+}
+
+impl<'a> Asked<'a> {
+    fn of(commands: &[&'a Command]) -> Self {
+        let appending = commands.iter().filter(|command| !command.batch.ledger.is_empty());
+        let ledgers: BTreeSet<&str> = appending.map(|command| command.tenant.as_str()).collect();
+        let records: BTreeSet<_> =
+            commands.iter().flat_map(|command| records_of(command)).collect();
+        let tasks: BTreeSet<_> = commands.iter().flat_map(|command| tasks_of(command)).collect();
+        Self {
+            epoch: commands.iter().any(|command| command.batch.epoch.is_some()),
+            ledgers: ledgers.into_iter().collect(),
+            records: records.into_iter().collect(),
+            tasks: tasks.into_iter().collect(),
         }
     }
-    for found in tasks_found {
-        let (tenant, id) = *tasks.keys.get(place(&found)?).ok_or_else(write::damaged)?;
-        let task = TaskView {
-            queue: Cow::Owned(found.try_get(1)?),
-            state: found.try_get(2)?,
-            attempt: found.try_get(3)?,
-            epoch: found.try_get(4)?,
-            write: None,
-        };
-        if let Some(view) = views.get_mut(tenant) {
-            view.tasks.insert(id, task);
-        }
+
+    async fn read(&self, client: &Client) -> Answer<Found> {
+        let (epoch, frontiers, records, tasks) = futures::try_join!(
+            self.read_epoch(client),
+            self.read_frontiers(client),
+            self.read_records(client),
+            self.read_tasks(client)
+        )?;
+        Ok(Found { epoch, frontiers, records, tasks })
     }
-    Ok(epoch)
+
+    async fn read_epoch(&self, client: &Client) -> Answer<Option<Epoch>> {
+        if !self.epoch {
+            return Ok(None);
+        }
+        let found = row(client, EPOCH, &[]).await?.ok_or_else(write::damaged)?;
+        Ok(Some(from_db(found.try_get(0)?)))
+    }
+
+    async fn read_frontiers(&self, client: &Client) -> Answer<Vec<Row>> {
+        if self.ledgers.is_empty() {
+            return Ok(Vec::new());
+        }
+        rows(client, FRONTIERS, &[&self.ledgers]).await
+    }
+
+    async fn read_records(&self, client: &Client) -> Answer<Vec<Row>> {
+        if self.records.is_empty() {
+            return Ok(Vec::new());
+        }
+        let tenants: Vec<&str> = self.records.iter().map(|(tenant, _)| tenant.as_str()).collect();
+        let collections: Vec<&str> = self.records.iter().map(|(_, key)| key.0).collect();
+        let ids: Vec<&str> = self.records.iter().map(|(_, key)| key.1).collect();
+        rows(client, RECORDS, &[&tenants, &collections, &ids]).await
+    }
+
+    async fn read_tasks(&self, client: &Client) -> Answer<Vec<Row>> {
+        if self.tasks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let tenants: Vec<&str> = self.tasks.iter().map(|(tenant, _)| tenant.as_str()).collect();
+        let ids: Vec<&str> = self.tasks.iter().map(|(_, id)| *id).collect();
+        rows(client, TASKS, &[&tenants, &ids]).await
+    }
+
+    /// Puts what was found into the views; the answer is the epoch.
+    fn fill(&self, found: Found, views: &mut Views<'a>) -> Answer<Option<Epoch>> {
+        for row in found.frontiers {
+            let name: String = row.try_get(0)?;
+            if let Some((_, view)) = views.iter_mut().find(|(tenant, _)| tenant.as_str() == name) {
+                view.ledger.stored = Some(row.try_get(1)?);
+            }
+        }
+        for row in found.records {
+            let (tenant, key) = *self.records.get(place(&row)?).ok_or_else(write::damaged)?;
+            let revision = Some(row.try_get(1)?);
+            if let Some(view) = views.get_mut(tenant) {
+                view.records.insert(key, RecordView { revision, write: None });
+            }
+        }
+        for row in found.tasks {
+            let (tenant, id) = *self.tasks.get(place(&row)?).ok_or_else(write::damaged)?;
+            let task = TaskView {
+                queue: Cow::Owned(row.try_get(1)?),
+                state: row.try_get(2)?,
+                attempt: row.try_get(3)?,
+                epoch: row.try_get(4)?,
+                write: None,
+            };
+            if let Some(view) = views.get_mut(tenant) {
+                view.tasks.insert(id, task);
+            }
+        }
+        Ok(found.epoch)
+    }
 }
 
 /// Which of the keys asked for a row is about; they are counted from 1.
@@ -128,90 +253,21 @@ fn place(row: &Row) -> Answer<usize> {
     Ok(usize::try_from(number - 1).unwrap_or(usize::MAX))
 }
 
-/// The epoch, held until the transaction ends.
-async fn epoch(tx: &Transaction<'_>, commands: &[&Command]) -> Answer<Option<Epoch>> {
-    if commands.iter().all(|command| command.batch.epoch.is_none()) {
-        return Ok(None);
-    }
-    let found = row(tx, "SELECT epoch FROM meta FOR SHARE", &[]).await?;
-    Ok(Some(from_db(found.ok_or_else(write::damaged)?.try_get(0)?)))
-}
-
-async fn frontiers(tx: &Transaction<'_>, commands: &[&Command]) -> Answer<Vec<Row>> {
-    let appending = commands.iter().filter(|command| !command.batch.ledger.is_empty());
-    let names: BTreeSet<&str> = appending.map(|command| command.tenant.as_str()).collect();
-    if names.is_empty() {
-        return Ok(Vec::new());
-    }
-    let names: Vec<&str> = names.into_iter().collect();
-    rows(tx, "SELECT tenant, frontier FROM ledger_state WHERE tenant = ANY($1)", &[&names]).await
-}
-
-/// The records that commands look at.
-struct Records<'a> {
-    keys: Vec<(&'a Tenant, RecordKey<'a>)>,
-}
-
-impl<'a> Records<'a> {
-    fn of(commands: &[&'a Command]) -> Self {
-        let expected = |command: &&'a Command| {
-            let tenant = &command.tenant;
-            let expects = command.batch.expect.iter().map(move |expect| match expect {
-                Expect::Absent { collection, id } | Expect::Revision { collection, id, .. } => {
-                    (tenant, (collection.0, id.as_str()))
-                }
-            });
-            let deletes = command.batch.puts.iter().filter(|put| put.body.is_none());
-            expects.chain(deletes.map(move |put| (tenant, (put.collection.0, put.id.as_str()))))
-        };
-        let keys: BTreeSet<_> = commands.iter().flat_map(expected).collect();
-        Self { keys: keys.into_iter().collect() }
-    }
-
-    async fn read(&self, tx: &Transaction<'_>) -> Answer<Vec<Row>> {
-        if self.keys.is_empty() {
-            return Ok(Vec::new());
+/// The records a command expects something of, and those it deletes.
+fn records_of(command: &Command) -> impl Iterator<Item = (&Tenant, RecordKey<'_>)> {
+    let expects = command.batch.expect.iter().map(|expect| match expect {
+        Expect::Absent { collection, id } | Expect::Revision { collection, id, .. } => {
+            (collection.0, id.as_str())
         }
-        let tenants: Vec<&str> = self.keys.iter().map(|(tenant, _)| tenant.as_str()).collect();
-        let collections: Vec<&str> = self.keys.iter().map(|(_, key)| key.0).collect();
-        let ids: Vec<&str> = self.keys.iter().map(|(_, key)| key.1).collect();
-        let sql = "SELECT wanted.place, record.revision
-                   FROM unnest($1::text[], $2::text[], $3::text[])
-                     WITH ORDINALITY AS wanted (tenant, collection, id, place)
-                   JOIN record ON record.tenant = wanted.tenant
-                     AND record.collection = wanted.collection AND record.id = wanted.id";
-        rows(tx, sql, &[&tenants, &collections, &ids]).await
-    }
+    });
+    let deletes = command.batch.puts.iter().filter(|put| put.body.is_none());
+    let keys = expects.chain(deletes.map(|put| (put.collection.0, put.id.as_str())));
+    keys.map(|key| (&command.tenant, key))
 }
 
-/// The tasks that commands complete or enqueue.
-struct Tasks<'a> {
-    keys: Vec<(&'a Tenant, &'a str)>,
-}
-
-impl<'a> Tasks<'a> {
-    fn of(commands: &[&'a Command]) -> Self {
-        let named = |command: &&'a Command| {
-            let (tenant, batch) = (&command.tenant, &command.batch);
-            let ended = batch.complete.iter().map(move |token| (tenant, token.task.as_str()));
-            ended.chain(batch.tasks.iter().map(move |task| (tenant, task.id.as_str())))
-        };
-        let keys: BTreeSet<_> = commands.iter().flat_map(named).collect();
-        Self { keys: keys.into_iter().collect() }
-    }
-
-    /// Locks them, too: leases are given, renewed and forgotten beside the tenants' locks.
-    async fn read(&self, tx: &Transaction<'_>) -> Answer<Vec<Row>> {
-        if self.keys.is_empty() {
-            return Ok(Vec::new());
-        }
-        let tenants: Vec<&str> = self.keys.iter().map(|(tenant, _)| tenant.as_str()).collect();
-        let ids: Vec<&str> = self.keys.iter().map(|(_, id)| *id).collect();
-        let sql = "SELECT wanted.place, task.queue, task.state, task.attempt, task.epoch
-                   FROM unnest($1::text[], $2::text[])
-                     WITH ORDINALITY AS wanted (tenant, id, place)
-                   JOIN task ON task.tenant = wanted.tenant AND task.id = wanted.id
-                   ORDER BY wanted.place FOR NO KEY UPDATE OF task";
-        rows(tx, sql, &[&tenants, &ids]).await
-    }
+/// The tasks a command completes or enqueues.
+fn tasks_of(command: &Command) -> impl Iterator<Item = (&Tenant, &str)> {
+    let ended = command.batch.complete.iter().map(|token| token.task.as_str());
+    let ids = ended.chain(command.batch.tasks.iter().map(|task| task.id.as_str()));
+    ids.map(|id| (&command.tenant, id))
 }

@@ -18,8 +18,8 @@ use async_trait::async_trait;
 use deadpool_postgres::{Client, Pool};
 use oag_ledger::{Hash, HashRange, Row};
 use oag_store_port::{
-    Batch, Change, Claim, Collection, Committed, Epoch, ListQuery, Page, Record, Revision, Store,
-    StoreError, Task, TaskToken,
+    Batch, Change, Claim, Collection, Committed, Epoch, ListQuery, Page, ProofParts, Record,
+    Revision, Store, StoreError, Task, TaskToken,
 };
 use oag_types::{Tenant, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -109,8 +109,8 @@ impl PostgresStore {
     /// Connects to a database of the product's own and brings its schema up to date.
     ///
     /// # Errors
-    /// `Unsupported` for an address that asks for TLS, `NewerSchema`, `AlteredMigration`,
-    /// `Database`.
+    /// `Unsupported` for an address that is wrong or promises nothing, `NewerSchema`,
+    /// `AlteredMigration`, `Database`.
     pub async fn connect(url: &str, config: PostgresConfig) -> Result<Self, SetupError> {
         let pool = connect::pool(url, &config, config.pool_size.max(2))?;
         connect::migrate(&pool).await?;
@@ -203,6 +203,14 @@ impl Store for PostgresStore {
         subject: &str,
     ) -> Result<Vec<Row>, StoreError> {
         Ok(read::ledger_by_subject(&self.client().await?, tenant, subject).await?)
+    }
+
+    async fn ledger_proof(
+        &self,
+        tenant: &Tenant,
+        index: u64,
+    ) -> Result<Option<ProofParts>, StoreError> {
+        Ok(read::ledger_proof(&self.client().await?, tenant, index).await?)
     }
 
     async fn ledger_hashes(

@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use deadpool_postgres::{Client, GenericClient};
 use oag_ledger::{CompletedNode, Hash, HashRange, Row as LedgerRow};
-use oag_store_port::{Change, Collection, ListQuery, Page, Record, Revision, StoreError};
+use oag_store_port::{
+    Change, Collection, ListQuery, Page, ProofParts, Record, Revision, StoreError,
+};
 use oag_types::{Tenant, Timestamp};
 use tokio_postgres::{IsolationLevel, Row};
 
@@ -149,6 +151,22 @@ pub(super) async fn ledger_nodes(
     let (level_number, count) = (i64::from(level), limit(count, 4_096));
     let found = rows(client, sql, &[&tenant.as_str(), &level_number, &to_db(from), &count]).await?;
     found.iter().map(|row| Ok(ledger::node(level, row.try_get(0)?, row.try_get(1)?)?)).collect()
+}
+
+pub(super) async fn ledger_proof(
+    client: &Client,
+    tenant: &Tenant,
+    index: u64,
+) -> Answer<Option<ProofParts>> {
+    // The tree only grows: whichever is read later has what the other has.
+    let (found, frontier) =
+        futures::try_join!(ledger_rows(client, tenant, index, 1), ledger_frontier(client, tenant))?;
+    let frontier = ledger::frontier(Some(&frontier))?;
+    let found = found.into_iter().find(|row| row.index == index && index < frontier.size());
+    let Some(row) = found else { return Ok(None) };
+    let (known, ranges) = ledger::wanted(index, &frontier)?;
+    let hashes = ledger_hashes(client, tenant, &ranges).await?;
+    Ok(Some(ledger::proof(row, frontier, known, ranges.into_iter().zip(hashes))))
 }
 
 pub(super) async fn ledger_tiles(

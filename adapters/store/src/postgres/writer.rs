@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Client, Pool};
 use oag_runtime::{Clock, SystemClock};
 use oag_store_port::{Batch, Committed, StoreError};
 use oag_types::Tenant;
@@ -52,6 +52,13 @@ enum Broken {
     NotDone(String),
     Data(String),
     Unknown(String),
+}
+
+/// How a transaction was left.
+enum Ended {
+    Committed,
+    /// Everybody was refused.
+    Open,
 }
 
 impl Writer {
@@ -195,24 +202,34 @@ impl Work {
     }
 
     async fn once(&self, commands: &[&Command]) -> Result<Answers, Fail> {
-        let mut client = connect::client(&self.pool).await?;
-        let tx = match client.transaction().await {
-            Ok(tx) => tx,
-            // It broke while nobody used it, and nothing was begun: the next one is new.
-            Err(error) if error.is_closed() => return Err(Fail::Again(connect::explain(&error))),
-            Err(error) => return Err(error.into()),
-        };
-        let answers = group::carry_out(&tx, commands, self.changes_kept).await?;
+        let client = connect::client(&self.pool).await?;
+        let done = self.transaction(&client, commands).await;
+        if !matches!(done, Ok((_, Ended::Committed))) && !client.is_closed() {
+            // Its locks are gone before anybody hears of it.
+            if let Err(error) = client.batch_execute("ROLLBACK").await {
+                tracing::warn!(error = connect::explain(&error), "a rollback was not answered");
+                drop(Client::take(client));
+            }
+        }
+        done.map(|(answers, _)| answers)
+    }
+
+    async fn transaction(
+        &self,
+        client: &Client,
+        commands: &[&Command],
+    ) -> Result<(Answers, Ended), Fail> {
+        let answers = group::carry_out(client, commands, self.changes_kept).await?;
         if answers.iter().all(Result::is_err) {
-            return Ok(answers);
+            return Ok((answers, Ended::Open));
         }
         let began = self.clock.monotonic();
-        connect::commit(tx).await?;
+        connect::commit_on(client).await?;
         let took = self.clock.monotonic().saturating_sub(began);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.counters.commit_micros.fetch_add(micros, Ordering::Relaxed);
         self.counters.groups.fetch_add(1, Ordering::Relaxed);
-        Ok(answers)
+        Ok((answers, Ended::Committed))
     }
 }
 

@@ -15,8 +15,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use oag_ledger::{Hash, HashRange, Row};
 use oag_store_port::{
-    Batch, Change, Claim, Collection, Committed, Epoch, ListQuery, Page, Record, Revision, Store,
-    StoreError, Task, TaskToken,
+    Batch, Change, Claim, Collection, Committed, Epoch, ListQuery, Page, ProofParts, Record,
+    Revision, Store, StoreError, Task, TaskToken,
 };
 use oag_types::{Tenant, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -218,6 +218,15 @@ impl Store for SqliteStore {
     ) -> Result<Vec<Row>, StoreError> {
         let (tenant, subject) = (tenant.clone(), subject.to_owned());
         self.readers.run(move |conn| read::ledger_by_subject(conn, &tenant, &subject)).await
+    }
+
+    async fn ledger_proof(
+        &self,
+        tenant: &Tenant,
+        index: u64,
+    ) -> Result<Option<ProofParts>, StoreError> {
+        let tenant = tenant.clone();
+        self.readers.run(move |conn| read::ledger_proof(conn, &tenant, index)).await
     }
 
     async fn ledger_hashes(

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use oag_ledger::{CompletedNode, Hash, HashRange, Row};
-use oag_store_port::{Change, Collection, ListQuery, Page, Record, Revision, StoreError};
+use oag_store_port::{
+    Change, Collection, ListQuery, Page, ProofParts, Record, Revision, StoreError,
+};
 use oag_types::{Tenant, Timestamp};
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::Semaphore;
@@ -195,6 +197,19 @@ pub(crate) fn ledger_nodes(
     let rows = read.query_map(key, |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)))?;
     rows.map(|row| row.map_err(Fail::from).and_then(|row| Ok(ledger::node(level, row.0, &row.1)?)))
         .collect()
+}
+
+pub(crate) fn ledger_proof(
+    conn: &Connection,
+    tenant: &Tenant,
+    index: u64,
+) -> Answer<Option<ProofParts>> {
+    let found = ledger_rows(conn, tenant, index, 1)?.into_iter().find(|row| row.index == index);
+    let Some(row) = found else { return Ok(None) };
+    let frontier = ledger::frontier(Some(&ledger_frontier(conn, tenant)?))?;
+    let (known, ranges) = ledger::wanted(index, &frontier)?;
+    let hashes = ledger_hashes(conn, tenant, &ranges)?;
+    Ok(Some(ledger::proof(row, frontier, known, ranges.into_iter().zip(hashes))))
 }
 
 pub(crate) fn ledger_tiles(

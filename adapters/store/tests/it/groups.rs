@@ -4,7 +4,9 @@ use std::pin::pin;
 
 use futures::future::{join_all, maybe_done};
 use oag_store::Upkeep;
-use oag_store_port::{Batch, Change, Committed, Expect, ListQuery, Record, StoreError, Task};
+use oag_store_port::{
+    Batch, Change, Committed, Expect, ListQuery, Record, StoreError, Task, TaskToken,
+};
 use oag_types::Tenant;
 
 use crate::backend::{Backend, NOTE, PLAN, at, batch, claim, task, tenant};
@@ -102,7 +104,7 @@ async fn random_batch(dice: &mut Dice, store: &dyn Upkeep, t: &Tenant, epoch: u6
             5 => batch.task(task(if dice.below(6) == 0 { "other" } else { "q" }, &name, 0)),
             6 => {
                 let attempt = if dice.below(8) == 0 { 2 } else { 1 };
-                batch.completing(oag_store_port::TaskToken { task: name, attempt, epoch })
+                batch.completing(TaskToken { task: name, attempt, epoch })
             }
             7 => batch.in_epoch(if dice.below(8) == 0 { epoch - 1 } else { epoch }),
             _ => {
@@ -167,6 +169,20 @@ pub(crate) async fn a_group_does_what_its_commands_do_one_by_one(backend: &Backe
         let expected = left(alone, t, after, epoch).await;
         assert!(expected.changes.len() > 10 && !expected.rows.is_empty());
         assert_eq!(left(grouped, t, after, epoch).await, expected);
+    }
+}
+
+/// What a refused command looked at is free as soon as its caller hears of it.
+pub(crate) async fn a_refused_command_holds_nothing(backend: &Backend) {
+    let (store, t) = (&backend.store, tenant("t"));
+    let epoch = store.new_epoch().await.unwrap();
+    store.commit(&t, batch().task(task("q", "a", 0))).await.unwrap();
+    for round in 0..30 {
+        let token = TaskToken { task: "a".into(), attempt: 99, epoch };
+        let refused = store.commit(&t, batch().completing(token)).await;
+        assert!(matches!(refused, Err(StoreError::LostLease(_))), "{refused:?}");
+        let claimed = store.claim(&t, claim("q", epoch, round * 10_000, 1)).await.unwrap();
+        assert_eq!(claimed.len(), 1, "round {round}");
     }
 }
 

@@ -2,8 +2,7 @@
 
 use futures::future::join_all;
 use oag_ledger::{
-    Error, Frontier, Hash, HashRange, KnownHashes, ProofBundle, Report, Row, Verifier,
-    inclusion_ranges, leaf_hash, payload_digest,
+    Error, Frontier, Hash, HashRange, ProofBundle, Report, Row, Verifier, leaf_hash, payload_digest,
 };
 use oag_store::{LedgerReader, PostgresConfig, Upkeep};
 use oag_store_port::{Batch, Expect, StoreError};
@@ -94,16 +93,10 @@ pub(crate) async fn fill(store: &dyn Upkeep, t: &Tenant, rows: usize) {
 
 /// A proof from the hashes the store gives, and nothing else.
 pub(crate) async fn prove(store: &dyn Upkeep, t: &Tenant, index: u64) -> Result<(), Error> {
-    let frontier = Frontier::parse(&store.ledger_frontier(t).await.unwrap()).unwrap();
-    let mut known = KnownHashes::along(&frontier);
-    let ranges = known.missing(inclusion_ranges(index, frontier.size()).unwrap());
-    let found = store.ledger_hashes(t, &ranges).await.unwrap();
-    for (range, hashes) in ranges.into_iter().zip(found) {
-        assert!(hashes.len() as u64 <= range.count);
-        known.insert_range(range, &hashes);
-    }
-    let row = store.ledger_rows(t, index, 1).await.unwrap().remove(0);
-    ProofBundle::new(&row, &frontier, String::new(), &known).map(|_| ())
+    let parts = store.ledger_proof(t, index).await.unwrap().unwrap();
+    assert_eq!(parts.row.index, index);
+    assert_eq!(parts.frontier.to_bytes(), store.ledger_frontier(t).await.unwrap());
+    ProofBundle::new(&parts.row, &parts.frontier, String::new(), &parts.hashes).map(|_| ())
 }
 
 pub(crate) async fn every_row_can_be_proven(backend: &Backend) {
@@ -118,6 +111,8 @@ pub(crate) async fn every_row_can_be_proven(backend: &Backend) {
         }
     }
     checked_rows(store, &t).await;
+    assert!(store.ledger_proof(&t, 600).await.unwrap().is_none());
+    assert!(store.ledger_proof(&tenant("nobody"), 0).await.unwrap().is_none());
     assert_eq!(store.ledger_hashes(&tenant("nobody"), &[]).await.unwrap(), Vec::<Vec<Hash>>::new());
     // Full tiles are all that is read: what happens to other rows of a tile does not matter, and
     // what happens to the tile is noticed before a proof is given away.

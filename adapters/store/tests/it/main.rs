@@ -52,7 +52,8 @@ on_both! {
     ledger: the_tree_is_that_of_its_rows, a_bad_command_fails_alone, an_erased_row_stays_proven,
         every_row_can_be_proven, a_pass_from_outside_sees_one_moment;
     groups: commands_that_wait_share_a_commit, a_caller_that_goes_away_takes_nobody_with_it,
-        a_group_does_what_its_commands_do_one_by_one, a_refused_command_makes_no_tenant;
+        a_group_does_what_its_commands_do_one_by_one, a_refused_command_makes_no_tenant,
+        a_refused_command_holds_nothing;
     backup: a_restore_has_everything_and_does_nothing, a_backup_is_of_one_moment,
         only_whole_backups_are_restored;
     migrations: opening_twice_changes_nothing, a_newer_schema_is_refused,

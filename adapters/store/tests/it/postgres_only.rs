@@ -17,7 +17,7 @@ use crate::proxy::{Cut, Wire};
 const LONG: Duration = Duration::from_secs(60);
 
 /// A session beside the store's.
-async fn session(url: &str) -> Client {
+pub(crate) async fn session(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -178,10 +178,9 @@ async fn a_group_that_loses_a_deadlock_is_done_again() {
     }
 }
 
-/// The connection breaks before the COMMIT: nothing is done, nobody is told otherwise, and the next
-/// command has a new connection.
+/// The connection breaks before the COMMIT: nothing was done, and it is done on a new one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_lost_before_the_commit_means_not_done() {
+async fn a_connection_lost_before_the_commit_is_replaced() {
     let url = empty_database();
     let store = connect(&url, PostgresConfig::default()).await;
     let t = tenant("t");
@@ -195,17 +194,34 @@ async fn a_connection_lost_before_the_commit_means_not_done() {
             let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                        WHERE wait_event_type = 'Lock' AND datname = current_database()";
             assert_eq!(admin.query(sql, &[]).await.unwrap().len(), 1);
-            // What waited behind it comes with a new connection.
+            // It comes again with another one.
             waiting(&url, 1).await;
             blocker.batch_execute("COMMIT").await.unwrap();
         };
         tokio::join!(behind, cut).0
     };
     let (first, rest) = tokio::join!(first, rest);
-    assert!(matches!(first, Err(StoreError::Unavailable(_))), "{first:?}");
+    assert_eq!(first.unwrap().ledger_indices, [1]);
     assert!(rest.iter().all(Result::is_ok), "{rest:?}");
-    assert!(!holds(&store, &t, "p0").await);
-    assert_eq!(checked_rows(&store, &t).await.len(), 5);
+    assert!(holds(&store, &t, "p0").await);
+    assert_eq!(checked_rows(&store, &t).await.len(), 6);
+}
+
+/// The server does not come back: nothing is done, and everybody is told so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_gone_is_unavailable() {
+    let wire = Wire::to(&empty_database());
+    let store = connect(&wire.url, PostgresConfig::default()).await;
+    let t = tenant("t");
+    store.commit(&t, put("made")).await.unwrap();
+    wire.cut(Cut::ForGood);
+    let done = join_all((0..5).map(|n| store.commit(&t, put(&format!("p{n}"))))).await;
+    let unavailable = |d: &Result<_, _>| matches!(d, Err(StoreError::Unavailable(_)));
+    assert!(done.iter().all(unavailable), "{done:?}");
+    assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
+    wire.cut(Cut::Never);
+    store.commit(&t, put("back")).await.unwrap();
+    assert_eq!(checked_rows(&store, &t).await.len(), 2);
 }
 
 fn is_unknown(done: &Result<Committed, StoreError>) -> bool {

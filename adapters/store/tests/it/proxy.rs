@@ -14,6 +14,8 @@ pub(crate) enum Cut {
     BeforeCommit,
     /// The server has committed, and its answer is lost.
     AfterCommit,
+    /// At the next word, and no new connection comes through.
+    ForGood,
 }
 
 /// Passes bytes on between the store and its server. What it sees of a COMMIT that is to be cut is
@@ -35,6 +37,9 @@ impl Wire {
         let told = Arc::clone(&cut);
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
+                if told.load(Ordering::SeqCst) == Cut::ForGood as u8 {
+                    continue;
+                }
                 let server = TcpStream::connect(server).unwrap();
                 let told = Arc::clone(&told);
                 std::thread::spawn(move || pass(client, server, &told));
@@ -43,7 +48,7 @@ impl Wire {
         Self { url, cut }
     }
 
-    /// The next COMMIT breaks its connection in this way.
+    /// The next COMMIT breaks its connection in this way, or everything does.
     pub(crate) fn cut(&self, how: Cut) {
         self.cut.store(how as u8, Ordering::SeqCst);
     }
@@ -74,6 +79,9 @@ fn pass(client: TcpStream, server: TcpStream, cut: &AtomicU8) {
     while let Ok(count) = from_client.read(&mut bytes)
         && count > 0
     {
+        if cut.load(Ordering::SeqCst) == Cut::ForGood as u8 {
+            break;
+        }
         let commit = bytes[..count].windows(6).any(|word| word == b"COMMIT");
         let how = if commit { cut.swap(Cut::Never as u8, Ordering::SeqCst) } else { 0 };
         if how == Cut::BeforeCommit as u8 {

@@ -105,7 +105,7 @@ proptest! {
         for range in known.missing(inclusion_ranges(index, size).unwrap()) {
             let tile = index >> (8 * (u32::from(range.level) + 1));
             prop_assert_eq!(range.start / 256, tile);
-            known.insert_range(range, &LOG.range(range).unwrap());
+            known.insert_range(range, LOG.range(range).unwrap());
         }
         prop_assert_eq!(&inclusion_proof(index, size, &known).unwrap(), &proof);
 

@@ -12,8 +12,8 @@ use oag_ledger::{Hash, HashRange, Row};
 use oag_pilot::{InHand, PlanRecord};
 use oag_store::SqliteStore;
 use oag_store_port::{
-    Batch, Change, Claim, Collection, Committed, Epoch, ListQuery, Page, Record, Revision, Store,
-    StoreError, Task, TaskToken,
+    Batch, Change, Claim, Collection, Committed, Epoch, ListQuery, Page, ProofParts, Record,
+    Revision, Store, StoreError, Task, TaskToken,
 };
 use oag_types::{Origin, Tenant, Timestamp};
 
@@ -175,6 +175,14 @@ impl Store for CheckedStore {
         subject: &str,
     ) -> Result<Vec<Row>, StoreError> {
         self.inner.ledger_by_subject(tenant, subject).await
+    }
+
+    async fn ledger_proof(
+        &self,
+        tenant: &Tenant,
+        index: u64,
+    ) -> Result<Option<ProofParts>, StoreError> {
+        self.inner.ledger_proof(tenant, index).await
     }
 
     async fn ledger_hashes(
