@@ -4,10 +4,12 @@
 //! waiting for something to become true. Refuses: imports from the other crates, so that every
 //! floor may use it, and fakes of the product's own ports, which live beside those ports.
 
+mod certificates;
 pub mod postgres;
 mod product;
 mod wait;
 
+pub use certificates::{Authority, Issued};
 pub use product::{Options, Product};
 pub use tempfile::TempDir;
 pub use wait::wait_until;

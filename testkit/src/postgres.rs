@@ -2,13 +2,15 @@
 
 use std::io::Write as _;
 use std::net::TcpListener;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+
+use crate::Issued;
 
 const PASSWORD: &str = "secret";
 const READY_POLLS: u32 = 600;
@@ -47,10 +49,22 @@ impl Postgres {
     /// # Errors
     /// As [`Postgres::start`].
     pub fn start_with(settings: &[&str]) -> anyhow::Result<Self> {
+        Self::start_as(settings, None)
+    }
+
+    /// Starts a server that speaks TLS, too, with a certificate.
+    ///
+    /// # Errors
+    /// As [`Postgres::start`].
+    pub fn start_with_tls(issued: &Issued) -> anyhow::Result<Self> {
+        Self::start_as(&["fsync=off"], Some(issued))
+    }
+
+    fn start_as(settings: &[&str], tls: Option<&Issued>) -> anyhow::Result<Self> {
         let binaries = newest_binaries()?;
         let mut last = None;
         for _ in 0..3 {
-            match Self::try_start(&binaries, settings) {
+            match Self::try_start(&binaries, settings, tls) {
                 Ok(server) => return Ok(server),
                 Err(error) => last = Some(error),
             }
@@ -101,7 +115,7 @@ impl Postgres {
         format!("postgres://app:{PASSWORD}@127.0.0.1:{}/{database}", self.port)
     }
 
-    fn try_start(binaries: &Path, settings: &[&str]) -> anyhow::Result<Self> {
+    fn try_start(binaries: &Path, settings: &[&str], tls: Option<&Issued>) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("oag-postgres-").tempdir()?;
         let user = User::for_server(dir.path())?;
         initialise(binaries, dir.path(), &user)?;
@@ -116,6 +130,12 @@ impl Postgres {
         command.arg("-c").arg(format!("unix_socket_directories={}", dir.display()));
         for setting in settings {
             command.args(["-c", setting]);
+        }
+        if let Some(issued) = tls {
+            let certificate = user.copy(&issued.certificate, &dir.join("server.pem"))?;
+            let key = user.copy(&issued.key, &dir.join("server.key"))?;
+            command.args(["-c", "ssl=on", "-c", &format!("ssl_cert_file={certificate}")]);
+            command.args(["-c", &format!("ssl_key_file={key}")]);
         }
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let keeper = command.spawn().context("cannot run sh")?;
@@ -169,6 +189,16 @@ impl User {
         let (uid, gid) = (number()?, number()?);
         std::os::unix::fs::chown(dir, Some(uid), Some(gid))?;
         Ok(Self::Postgres { uid, gid })
+    }
+
+    /// A copy that this user alone may read.
+    fn copy(&self, from: &Path, to: &Path) -> anyhow::Result<String> {
+        std::fs::copy(from, to)?;
+        std::fs::set_permissions(to, std::fs::Permissions::from_mode(0o600))?;
+        if let Self::Postgres { uid, gid } = self {
+            std::os::unix::fs::chown(to, Some(*uid), Some(*gid))?;
+        }
+        Ok(to.display().to_string())
     }
 
     /// The words that run `program` as this user.

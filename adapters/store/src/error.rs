@@ -35,7 +35,7 @@ pub enum SetupError {
         /// Its name.
         name: String,
     },
-    /// The address asks for something this program does not do.
+    /// The address is wrong, or asks for something this program does not do: correct it.
     #[error("{0}")]
     Unsupported(String),
     /// The destination is there already: choose another.

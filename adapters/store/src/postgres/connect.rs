@@ -13,7 +13,8 @@ use tokio_postgres::error::{DbError, Severity, SqlState};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
 
-use super::PostgresConfig;
+use super::address::Address;
+use super::{PostgresConfig, tls};
 use crate::SetupError;
 use crate::migration::{Applied, POSTGRES, pending};
 
@@ -51,18 +52,13 @@ pub(crate) enum Fail {
 
 /// At most `size` connections.
 pub(super) fn pool(url: &str, config: &PostgresConfig, size: usize) -> Result<Pool, SetupError> {
-    let mut address: tokio_postgres::Config = url.parse().map_err(|error| {
+    let Address { rest, security } = Address::read(url)?;
+    let tls = tls::connector(&security)?;
+    let mut address: tokio_postgres::Config = rest.parse().map_err(|error| {
         // The error of the parser names the option, never the password.
         SetupError::Unsupported(format!("the database address is not valid: {error}"))
     })?;
-    if address.get_ssl_mode() == SslMode::Require {
-        return Err(SetupError::Unsupported(
-            "sslmode=require is not supported: reach PostgreSQL over a loopback or private \
-             network, or a TLS tunnel, with sslmode=disable"
-                .to_owned(),
-        ));
-    }
-    address.ssl_mode(SslMode::Disable);
+    address.ssl_mode(if tls.is_some() { SslMode::Require } else { SslMode::Disable });
     address.connect_timeout(Duration::from_millis(config.connect_timeout_ms));
     if address.get_application_name().is_none() {
         address.application_name("open-autoglm");
@@ -82,7 +78,10 @@ pub(super) fn pool(url: &str, config: &PostgresConfig, size: usize) -> Result<Po
     );
     address.options(options.trim());
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let manager = Manager::from_config(address, NoTls, recycling);
+    let manager = match tls {
+        Some(tls) => Manager::from_config(address, tls, recycling),
+        None => Manager::from_config(address, NoTls, recycling),
+    };
     Pool::builder(manager)
         .max_size(size)
         .runtime(Runtime::Tokio1)
@@ -209,6 +208,10 @@ pub(crate) fn explain(error: &tokio_postgres::Error) -> String {
         text.push_str(": ");
         text.push_str(&error.to_string());
         cause = error.source();
+    }
+    if let Some(hint) = tls::hint(error) {
+        text.push_str(": ");
+        text.push_str(hint);
     }
     text
 }

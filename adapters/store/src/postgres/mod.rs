@@ -1,5 +1,6 @@
 //! The store on PostgreSQL: several processes, one of them the leader by epoch.
 
+mod address;
 mod connect;
 mod copy;
 mod flush;
@@ -7,6 +8,7 @@ mod group;
 mod inspect;
 mod judge;
 mod read;
+mod tls;
 mod write;
 mod writer;
 

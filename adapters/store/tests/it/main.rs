@@ -22,6 +22,8 @@ mod records;
 mod sqlite_only;
 #[cfg(test)]
 mod tasks;
+#[cfg(test)]
+mod tls;
 
 /// Runs each case on both databases.
 macro_rules! on_both {
