@@ -10,9 +10,9 @@ use std::task::Poll;
 use deadpool_postgres::Client;
 use oag_store_port::{Batch, Committed, Epoch, Expect, StoreError};
 use oag_types::Tenant;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, Statement};
 
-use super::connect::{Fail, execute, row, rows};
+use super::connect::{Fail, execute};
 use super::judge::{Feed, RecordKey, RecordView, TaskView, View};
 use super::{flush, write};
 use crate::check::from_db;
@@ -54,16 +54,13 @@ async fn begin<'a>(
     client: &Client,
     commands: &[&'a Command],
 ) -> Answer<(Views<'a>, Option<Epoch>)> {
-    for sql in [LOCK, EPOCH, FRONTIERS, RECORDS, TASKS] {
-        // What is not prepared yet would be sent too late.
-        client.prepare_cached(sql).await?;
-    }
+    let prepared = Prepared::on(client).await?;
     let tenants: BTreeSet<&'a Tenant> = commands.iter().map(|command| &command.tenant).collect();
     let mut names: Vec<&str> = tenants.iter().map(|tenant| tenant.as_str()).collect();
     let asked = Asked::of(commands);
     let begun = sent(client.batch_execute("BEGIN")).await;
-    let locks = sent(locked(client, &names)).await;
-    let reads = sent(asked.read(client)).await;
+    let locks = sent(prepared.lock(client, &names)).await;
+    let reads = sent(asked.read(client, &prepared)).await;
     begun.answer().await?;
     let (mut feeds, mut found) = (locks.answer().await?, reads.answer().await?);
     if feeds.len() < names.len() {
@@ -71,8 +68,8 @@ async fn begin<'a>(
         // removed again. Somebody else may have made one meanwhile: then what was read is old.
         names.retain(|name| !feeds.contains_key(*name));
         execute(client, MAKE, &[&names]).await?;
-        feeds.extend(locked(client, &names).await?);
-        found = asked.read(client).await?;
+        feeds.extend(prepared.lock(client, &names).await?);
+        found = asked.read(client, &prepared).await?;
     }
     let view = |tenant: &'a Tenant| {
         let feed = feeds.get(tenant.as_str()).copied();
@@ -104,14 +101,34 @@ const TASKS: &str = "SELECT wanted.place, task.queue, task.state, task.attempt, 
                      JOIN task ON task.tenant = wanted.tenant AND task.id = wanted.id
                      ORDER BY wanted.place FOR NO KEY UPDATE OF task";
 
-async fn locked(client: &Client, names: &[&str]) -> Answer<BTreeMap<String, Feed>> {
-    let found = rows(client, LOCK, &[&names]).await?;
-    let feed = |row: &Row| {
-        let feed =
-            Feed { revision: row.try_get(1)?, seq: row.try_get(2)?, kept_from: row.try_get(3)? };
-        Ok((row.try_get(0)?, feed))
-    };
-    found.iter().map(feed).collect()
+/// Statements that are ready: one that must be prepared first would be sent too late.
+struct Prepared {
+    lock: Statement,
+    epoch: Statement,
+    frontiers: Statement,
+    records: Statement,
+    tasks: Statement,
+}
+
+impl Prepared {
+    async fn on(client: &Client) -> Answer<Self> {
+        Ok(Self {
+            lock: client.prepare_cached(LOCK).await?,
+            epoch: client.prepare_cached(EPOCH).await?,
+            frontiers: client.prepare_cached(FRONTIERS).await?,
+            records: client.prepare_cached(RECORDS).await?,
+            tasks: client.prepare_cached(TASKS).await?,
+        })
+    }
+
+    async fn lock(&self, client: &Client, names: &[&str]) -> Answer<BTreeMap<String, Feed>> {
+        let found = client.query(&self.lock, &[&names]).await?;
+        let feed = |row: &Row| {
+            let (revision, seq) = (row.try_get(1)?, row.try_get(2)?);
+            Ok((row.try_get(0)?, Feed { revision, seq, kept_from: row.try_get(3)? }))
+        };
+        found.iter().map(feed).collect()
+    }
 }
 
 /// A request that is on its way.
@@ -171,48 +188,48 @@ impl<'a> Asked<'a> {
         }
     }
 
-    async fn read(&self, client: &Client) -> Answer<Found> {
+    async fn read(&self, client: &Client, prepared: &Prepared) -> Answer<Found> {
         let (epoch, frontiers, records, tasks) = futures::try_join!(
-            self.read_epoch(client),
-            self.read_frontiers(client),
-            self.read_records(client),
-            self.read_tasks(client)
+            self.read_epoch(client, &prepared.epoch),
+            self.read_frontiers(client, &prepared.frontiers),
+            self.read_records(client, &prepared.records),
+            self.read_tasks(client, &prepared.tasks)
         )?;
         Ok(Found { epoch, frontiers, records, tasks })
     }
 
-    async fn read_epoch(&self, client: &Client) -> Answer<Option<Epoch>> {
+    async fn read_epoch(&self, client: &Client, statement: &Statement) -> Answer<Option<Epoch>> {
         if !self.epoch {
             return Ok(None);
         }
-        let found = row(client, EPOCH, &[]).await?.ok_or_else(write::damaged)?;
+        let found = client.query_opt(statement, &[]).await?.ok_or_else(write::damaged)?;
         Ok(Some(from_db(found.try_get(0)?)))
     }
 
-    async fn read_frontiers(&self, client: &Client) -> Answer<Vec<Row>> {
+    async fn read_frontiers(&self, client: &Client, statement: &Statement) -> Answer<Vec<Row>> {
         if self.ledgers.is_empty() {
             return Ok(Vec::new());
         }
-        rows(client, FRONTIERS, &[&self.ledgers]).await
+        Ok(client.query(statement, &[&self.ledgers]).await?)
     }
 
-    async fn read_records(&self, client: &Client) -> Answer<Vec<Row>> {
+    async fn read_records(&self, client: &Client, statement: &Statement) -> Answer<Vec<Row>> {
         if self.records.is_empty() {
             return Ok(Vec::new());
         }
         let tenants: Vec<&str> = self.records.iter().map(|(tenant, _)| tenant.as_str()).collect();
         let collections: Vec<&str> = self.records.iter().map(|(_, key)| key.0).collect();
         let ids: Vec<&str> = self.records.iter().map(|(_, key)| key.1).collect();
-        rows(client, RECORDS, &[&tenants, &collections, &ids]).await
+        Ok(client.query(statement, &[&tenants, &collections, &ids]).await?)
     }
 
-    async fn read_tasks(&self, client: &Client) -> Answer<Vec<Row>> {
+    async fn read_tasks(&self, client: &Client, statement: &Statement) -> Answer<Vec<Row>> {
         if self.tasks.is_empty() {
             return Ok(Vec::new());
         }
         let tenants: Vec<&str> = self.tasks.iter().map(|(tenant, _)| tenant.as_str()).collect();
         let ids: Vec<&str> = self.tasks.iter().map(|(_, id)| *id).collect();
-        rows(client, TASKS, &[&tenants, &ids]).await
+        Ok(client.query(statement, &[&tenants, &ids]).await?)
     }
 
     /// Puts what was found into the views; the answer is the epoch.

@@ -51,7 +51,8 @@ async fn sqlite() {
 async fn postgres() {
     let server = Postgres::start_with(&["fsync=on"]).unwrap();
     let store = PostgresStore::connect(&server.url(), PostgresConfig::default()).await.unwrap();
-    for writers in [1, 16] {
+    for writers in [1, 16, 256] {
         assert!(appends("postgres, one tenant", &store, writers).await > 5.0);
     }
+    assert!(store.stats().groups < store.stats().commands);
 }
