@@ -263,6 +263,18 @@ impl Pilot {
     /// # Errors
     /// `UNAUTHENTICATED` for a key that is not known, `CREDENTIALS_EXPIRED` for one that was.
     pub async fn authenticate(&self, tenant: &Tenant, presented: &str) -> Result<Caller, Problem> {
+        self.authenticate_until(tenant, presented).await.map(|(caller, _)| caller)
+    }
+
+    /// The same, with the moment at which the key ends, for those who remember the answer.
+    ///
+    /// # Errors
+    /// As [`Pilot::authenticate`].
+    pub async fn authenticate_until(
+        &self,
+        tenant: &Tenant,
+        presented: &str,
+    ) -> Result<(Caller, Option<Timestamp>), Problem> {
         let unknown = || Problem::new(Code::UNAUTHENTICATED, "the API key is not valid");
         let (id, secret) = parse_key(presented).ok_or_else(unknown)?;
         let key = docs::get::<ApiKey>(&*self.store, tenant, KEYS, &id.to_string())
@@ -276,7 +288,7 @@ impl Pilot {
         let mut caller = self.caller_of(tenant, key.principal).await?;
         caller.key = Some(key.id);
         caller.scopes = key.scopes;
-        Ok(caller)
+        Ok((caller, key.expires_at))
     }
 
     /// The caller behind a verified token's subject.

@@ -2,10 +2,9 @@
 
 use oag_store_port::{Collection, Expect, ListQuery, Record, Store, StoreError};
 use oag_types::{Code, Problem, Tenant};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::Versioned;
+use crate::document::Document;
 
 pub(crate) const SERVICES: Collection = Collection("service");
 pub(crate) const PLANS: Collection = Collection("plan");
@@ -76,18 +75,18 @@ pub(crate) fn internal(error: impl std::fmt::Display) -> Problem {
     Problem::new(Code::INTERNAL, "an internal document could not be read or written; see the log")
 }
 
-pub(crate) fn to_json<T: Serialize>(value: &T) -> Result<String, Problem> {
-    serde_json::to_string(value).map_err(internal)
+pub(crate) fn to_json<T: Document>(value: &T) -> Result<String, Problem> {
+    value.write().map_err(internal)
 }
 
-pub(crate) fn from_record<T: DeserializeOwned>(record: &Record) -> Result<Versioned<T>, Problem> {
-    let value = serde_json::from_str(&record.body)
-        .map_err(|error| internal(format!("{}: {error}", record.id)))?;
+pub(crate) fn from_record<T: Document>(record: &Record) -> Result<Versioned<T>, Problem> {
+    let value =
+        T::read(&record.body).map_err(|error| internal(format!("{}: {error}", record.id)))?;
     Ok(Versioned { value, revision: record.revision })
 }
 
 /// Reads one document.
-pub(crate) async fn get<T: DeserializeOwned>(
+pub(crate) async fn get<T: Document>(
     store: &dyn Store,
     tenant: &Tenant,
     collection: Collection,
@@ -98,7 +97,7 @@ pub(crate) async fn get<T: DeserializeOwned>(
 }
 
 /// Reads one page of documents.
-pub(crate) async fn page<T: DeserializeOwned>(
+pub(crate) async fn page<T: Document>(
     store: &dyn Store,
     tenant: &Tenant,
     collection: Collection,
@@ -114,7 +113,7 @@ pub(crate) async fn page<T: DeserializeOwned>(
 }
 
 /// Reads every document of a collection; for collections that stay small.
-pub(crate) async fn all<T: DeserializeOwned>(
+pub(crate) async fn all<T: Document>(
     store: &dyn Store,
     tenant: &Tenant,
     collection: Collection,

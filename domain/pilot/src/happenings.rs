@@ -42,7 +42,7 @@ pub(crate) struct Counting {
 
 /// The last that was written about a breaker.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Written {
+pub(crate) struct Written {
     state: String,
 }
 

@@ -12,6 +12,7 @@ mod claim;
 mod desk;
 mod directory;
 mod docs;
+mod document;
 mod executor;
 mod happenings;
 mod index;

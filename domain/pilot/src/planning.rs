@@ -10,7 +10,7 @@ use oag_types::{
 use serde_json::Value;
 
 use crate::catalogue::resource;
-use crate::docs::{self, PLANS, to_json};
+use crate::docs::{self, PLANS, internal};
 use crate::{
     ActionKind, ActionWish, Caller, Claim, Draft, DraftContext, Note, Observed, Operation, Phase,
     Pilot, PlanRecord, Proposal, Step, StepPhase, Versioned, kinds,
@@ -356,13 +356,14 @@ fn proposed_payload(record: &PlanRecord) -> Result<String, Problem> {
         rung: Rung,
         phase: Phase,
     }
-    to_json(&Payload {
+    let payload = Payload {
         digest: record.digest,
         plan: record.sealed.bytes(),
         verdict: &record.verdict,
         rung: record.rung,
         phase: record.phase,
-    })
+    };
+    serde_json::to_string(&payload).map_err(internal)
 }
 
 /// What `notify` did.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use oag_types::{PrincipalId, Tenant};
 use serde::{Deserialize, Serialize};
 
@@ -39,16 +40,32 @@ pub struct ApiConfig {
     pub metrics_public: bool,
     /// Failed attempts to authenticate that one address may make in a minute.
     pub auth_failures_per_minute: u32,
+    /// How long a caller is remembered before the store is asked again: so late are changes of keys
+    /// and principals seen that another process makes. Those made by this process are seen at once.
+    /// 0: the store is asked about every request.
+    pub auth_cache_ms: u64,
+    /// Most callers remembered.
+    pub auth_cache_max: usize,
+    /// Networks of proxies whose `X-Forwarded-For` and `Forwarded` are believed; none by default.
+    pub trusted_proxies: Vec<IpNet>,
     /// JSON Web Tokens that are accepted beside API keys.
     pub jwt: JwtConfig,
 }
 
 /// Which tokens are accepted.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct JwtConfig {
+    /// Time between two looks at whether a file of keys changed.
+    pub file_check_ms: u64,
     /// Who may issue them.
     pub issuers: Vec<IssuerConfig>,
+}
+
+impl Default for JwtConfig {
+    fn default() -> Self {
+        Self { file_check_ms: 5_000, issuers: Vec::new() }
+    }
 }
 
 /// One issuer. Only Ed25519 signatures are accepted.
@@ -87,6 +104,9 @@ impl Default for ApiConfig {
             watch_max_ms: 3_600_000,
             metrics_public: true,
             auth_failures_per_minute: 20,
+            auth_cache_ms: 3_000,
+            auth_cache_max: 4_096,
+            trusted_proxies: Vec::new(),
             jwt: JwtConfig::default(),
         }
     }
@@ -126,6 +146,7 @@ impl ApiConfig {
             ("page_size", self.page_size),
             ("page_size_max", self.page_size_max),
             ("watchers_max", self.watchers_max),
+            ("auth_cache_max", self.auth_cache_max),
         ];
         if let Some((field, _)) = above_zero.into_iter().find(|(_, value)| *value == 0) {
             return Err(ApiError::Config { field, problem: "must be above 0" });

@@ -5,6 +5,10 @@
 //! deciding anything (handlers take a request apart, call the domain and write its answer), SQL,
 //! and knowing which adapters are behind the ports.
 
+// First: the others are written with its macros.
+#[macro_use]
+mod shape;
+
 mod auth;
 mod config;
 mod doc;
@@ -15,7 +19,7 @@ mod pages;
 mod probe;
 mod serve;
 mod state;
-pub mod wire;
+mod wire;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;

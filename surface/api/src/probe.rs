@@ -5,14 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use futures::future::join_all;
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use serde::Serialize;
 
+use crate::http::extract::json_with;
 use crate::state::Api;
 
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -49,31 +48,31 @@ pub trait Probe: Send + Sync + 'static {
 #[derive(Debug, Default)]
 pub(crate) struct Startup(AtomicBool);
 
-/// How the parts are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"status": "failing", "failing": ["store"], "components": [
-    {"name": "store", "ok": false, "detail": "does not answer"}]}))]
-pub struct Health {
-    /// `ok` or `failing`.
-    pub status: String,
-    /// The parts that are not well.
-    pub failing: Vec<String>,
-    /// Every part that was asked.
-    pub components: Vec<Component>,
-}
+wire! {
+    /// How the parts are.
+    #[derive(Serialize)]
+    #[example({"status": "failing", "failing": ["store"], "components": [
+        {"name": "store", "ok": false, "detail": "does not answer"}]})]
+    pub struct Health {
+        /// `ok` or `failing`.
+        pub status: String,
+        /// The parts that are not well.
+        pub failing: Vec<String>,
+        /// Every part that was asked.
+        pub components: Vec<Component>,
+    }
 
-/// How one part is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Component {
-    /// Its name.
-    pub name: String,
-    /// Whether it is well.
-    pub ok: bool,
-    /// What is wrong.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
+    /// How one part is.
+    #[derive(Serialize)]
+    pub struct Component {
+        /// Its name.
+        pub name: String,
+        /// Whether it is well.
+        pub ok: bool,
+        /// What is wrong.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub detail: Option<String>,
+    }
 }
 
 /// Whether the process must be restarted.
@@ -137,5 +136,5 @@ fn answer(components: Vec<Component>) -> Response {
     let ok = failing.is_empty();
     let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = if ok { "ok" } else { "failing" };
-    (status, Json(Health { status: word.to_owned(), failing, components })).into_response()
+    json_with(status, &Health { status: word.to_owned(), failing, components })
 }

@@ -2,13 +2,14 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use oag_ops::{Ops, SignalHub};
 use oag_pilot::Pilot;
 use oag_runtime::{Clock, IdSource, Metrics, ProcessStats, Supervisor};
 use tokio::sync::Semaphore;
 
-use crate::auth::{Throttle, Tokens};
+use crate::auth::{Known, Throttle, Tokens};
 use crate::config::{ApiConfig, ApiError};
 use crate::metrics::{HttpMetrics, register_process};
 use crate::probe::{Probe, Startup};
@@ -58,6 +59,7 @@ pub(crate) struct Inner {
     pub(crate) config: ApiConfig,
     pub(crate) throttle: Throttle,
     pub(crate) tokens: Tokens,
+    pub(crate) known: Arc<Known>,
     pub(crate) watchers: Arc<Semaphore>,
     pub(crate) openapi: String,
 }
@@ -83,6 +85,10 @@ impl Api {
         if let Some(process) = parts.process {
             register_process(&parts.metrics, process);
         }
+        tokens.register(&parts.metrics);
+        let remembered = Duration::from_millis(parts.config.auth_cache_ms);
+        let known = Arc::new(Known::new(remembered, parts.config.auth_cache_max));
+        known.register(&parts.metrics);
         let watchers = Arc::new(Semaphore::new(parts.config.watchers_max));
         let http_metrics = HttpMetrics::register(&parts.metrics, &watchers, &parts.config);
         Ok(Self(Arc::new(Inner {
@@ -98,6 +104,7 @@ impl Api {
             startup: Startup::default(),
             throttle: Throttle::new(parts.config.auth_failures_per_minute.max(1)),
             tokens,
+            known,
             watchers,
             openapi,
             config: parts.config,

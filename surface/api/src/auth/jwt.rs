@@ -1,11 +1,21 @@
 //! JSON Web Tokens: Ed25519 only, every claim that matters required.
+//!
+//! Keys that come from a file are read again when the file changed, which is looked for every few
+//! seconds and when a token names a key that is not known. A file that cannot be used changes
+//! nothing: the keys before stay, and a warning and a figure say so.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use jsonwebtoken::jwk::{
     AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse,
 };
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use oag_runtime::{Figure, Metrics};
 use oag_types::{Permission, PrincipalId, Tenant, Timestamp};
 use serde::Deserialize;
 
@@ -14,22 +24,35 @@ use crate::config::{ApiError, IssuerConfig, JwtConfig};
 /// Clocks may differ by this much.
 const LEEWAY_MS: i64 = 30_000;
 const TOKEN_BYTES_MAX: usize = 8_192;
+const FILE_BYTES_MAX: u64 = 1_024 * 1_024;
+/// Anybody can send a token with an unknown key; files are looked at for it no oftener than this.
+const UNKNOWN_GAP: Duration = Duration::from_secs(1);
 
 /// The keys of every issuer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tokens {
-    issuers: Vec<Issuer>,
+    issuers: Arc<[Issuer]>,
+    check_every: Duration,
+    /// When the files were last looked at.
+    looked_at: tokio::sync::Mutex<Duration>,
 }
 
+type Keys = HashMap<String, DecodingKey>;
+
 struct Issuer {
-    keys: BTreeMap<String, DecodingKey>,
+    config: IssuerConfig,
+    keys: RwLock<Arc<Keys>>,
+    /// What the file held when it was last read; none when it could not be read.
+    text: Mutex<Option<String>>,
     validation: Validation,
-    subjects: BTreeMap<String, PrincipalId>,
+    reloads: AtomicU64,
+    /// Whether the file as it is cannot be used.
+    unusable: AtomicBool,
 }
 
 impl std::fmt::Debug for Issuer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Issuer").field("keys", &self.keys.keys()).finish_non_exhaustive()
+        f.debug_struct("Issuer").field("issuer", &self.config.issuer).finish_non_exhaustive()
     }
 }
 
@@ -46,6 +69,8 @@ pub(crate) struct Subject {
 pub(crate) enum TokenError {
     Invalid,
     Expired,
+    /// No issuer has the key that it names.
+    UnknownKey,
 }
 
 /// Other claims than these are ignored.
@@ -66,11 +91,66 @@ impl Tokens {
     /// Reads the keys of every issuer.
     pub(crate) fn load(config: &JwtConfig) -> Result<Self, ApiError> {
         let issuers = config.issuers.iter().map(Issuer::load).collect::<Result<_, _>>()?;
-        Ok(Self { issuers })
+        Ok(Self {
+            issuers,
+            check_every: Duration::from_millis(config.file_check_ms),
+            looked_at: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// Shows the figures.
+    pub(crate) fn register(&self, metrics: &Metrics) {
+        let issuers = Arc::clone(&self.issuers);
+        metrics.register_figures(move || {
+            let reloads = issuers.iter().map(|issuer| issuer.reloads.load(Ordering::Relaxed));
+            let unusable =
+                issuers.iter().filter(|issuer| issuer.unusable.load(Ordering::Relaxed)).count();
+            let unusable = u32::try_from(unusable).unwrap_or(u32::MAX);
+            let about = "Issuers whose file of keys cannot be used as it is; the keys before hold";
+            vec![
+                Figure::Total("jwks_reloads", "Times that new keys were read", reloads.sum()),
+                Figure::Now("jwks_unusable", about, unusable.into()),
+            ]
+        });
+    }
+
+    /// Checks a token at a moment, with the keys as their files have them; `passed` is the time
+    /// that only goes on.
+    pub(crate) async fn verify(
+        &self,
+        token: &str,
+        now: Timestamp,
+        passed: Duration,
+    ) -> Result<Subject, TokenError> {
+        self.look(passed, self.check_every).await;
+        match self.check(token, now) {
+            Err(TokenError::UnknownKey) => {
+                self.look(passed, UNKNOWN_GAP).await;
+                self.check(token, now)
+            }
+            checked => checked,
+        }
+    }
+
+    /// Reads changed files again, unless they were looked at just now. Whoever comes meanwhile
+    /// waits, and finds the new keys.
+    async fn look(&self, passed: Duration, gap: Duration) {
+        if self.issuers.iter().all(|issuer| issuer.config.jwks_file.is_none()) {
+            return;
+        }
+        let mut looked_at = self.looked_at.lock().await;
+        if passed.saturating_sub(*looked_at) < gap {
+            return;
+        }
+        *looked_at = passed;
+        let issuers = Arc::clone(&self.issuers);
+        let work = move || issuers.iter().for_each(Issuer::read_again);
+        // The work does not panic; if it did, the keys before would hold.
+        let _ = tokio::task::spawn_blocking(work).await;
     }
 
     /// Checks a token against the keys its `kid` names, at a moment.
-    pub(crate) fn check(&self, token: &str, now: Timestamp) -> Result<Subject, TokenError> {
+    fn check(&self, token: &str, now: Timestamp) -> Result<Subject, TokenError> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenError::Invalid);
         }
@@ -82,10 +162,14 @@ impl Tokens {
             return Err(TokenError::Invalid);
         }
         let kid = header.kid.ok_or(TokenError::Invalid)?;
-        let mut outcome = Err(TokenError::Invalid);
-        for issuer in &self.issuers {
-            let Some(key) = issuer.keys.get(&kid) else { continue };
+        let mut outcome = Err(TokenError::UnknownKey);
+        for issuer in self.issuers.iter() {
+            let keys = issuer.keys();
+            let Some(key) = keys.get(&kid) else { continue };
             match issuer.check(token, key, now) {
+                Err(TokenError::Invalid) if outcome == Err(TokenError::UnknownKey) => {
+                    outcome = Err(TokenError::Invalid);
+                }
                 Err(TokenError::Invalid) => {}
                 found => outcome = found,
             }
@@ -102,22 +186,10 @@ impl Issuer {
         }
         let text = match (&config.jwks, &config.jwks_file) {
             (Some(text), None) => text.clone(),
-            (None, Some(path)) => std::fs::read_to_string(path)
-                .map_err(|error| wrong(format!("{}: {error}", path.display())))?,
+            (None, Some(path)) => read_file(path).map_err(wrong)?,
             _ => return Err(wrong("give either jwks or jwks_file".to_owned())),
         };
-        let set: JwkSet = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-        let mut keys = BTreeMap::new();
-        for key in set.keys.iter().filter(|key| is_usable(key)) {
-            let kid = key.common.key_id.clone().ok_or_else(|| wrong("a key has no kid".into()))?;
-            let decoding = DecodingKey::from_jwk(key).map_err(|error| wrong(error.to_string()))?;
-            if keys.insert(kid.clone(), decoding).is_some() {
-                return Err(wrong(format!("the kid '{kid}' is there twice")));
-            }
-        }
-        if keys.is_empty() {
-            return Err(wrong("there is no Ed25519 key for signatures".to_owned()));
-        }
+        let keys = keys_of(&text).map_err(wrong)?;
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_issuer(&[&config.issuer]);
         validation.set_audience(&[&config.audience]);
@@ -125,7 +197,43 @@ impl Issuer {
         // The time is checked below, by the clock of the process.
         validation.validate_exp = false;
         validation.validate_nbf = false;
-        Ok(Self { keys, validation, subjects: config.subjects.clone() })
+        Ok(Self {
+            config: config.clone(),
+            keys: RwLock::new(Arc::new(keys)),
+            text: Mutex::new(Some(text)),
+            validation,
+            reloads: AtomicU64::new(0),
+            unusable: AtomicBool::new(false),
+        })
+    }
+
+    fn keys(&self) -> Arc<Keys> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes the keys of the file over when it changed and can be used.
+    fn read_again(&self) {
+        let Some(path) = &self.config.jwks_file else { return };
+        let read = read_file(path);
+        let mut before = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        if before.as_ref() == read.as_ref().ok() {
+            return;
+        }
+        *before = read.as_ref().ok().cloned();
+        match read.and_then(|text| keys_of(&text)) {
+            Ok(keys) => {
+                let (issuer, count) = (&self.config.issuer, keys.len());
+                *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+                self.reloads.fetch_add(1, Ordering::Relaxed);
+                self.unusable.store(false, Ordering::Relaxed);
+                tracing::info!(issuer, keys = count, "new keys of an issuer");
+            }
+            Err(reason) => {
+                let issuer = &self.config.issuer;
+                self.unusable.store(true, Ordering::Relaxed);
+                tracing::warn!(issuer, reason, "new keys cannot be used; those before stay");
+            }
+        }
     }
 
     fn check(&self, token: &str, key: &DecodingKey, now: Timestamp) -> Result<Subject, TokenError> {
@@ -135,7 +243,7 @@ impl Issuer {
         if claims.nbf.is_some_and(|nbf| now_ms < nbf.saturating_mul(1_000) - LEEWAY_MS) {
             return Err(TokenError::Invalid);
         }
-        let principal = match self.subjects.get(&claims.sub) {
+        let principal = match self.config.subjects.get(&claims.sub) {
             Some(principal) => *principal,
             None => claims.sub.parse().map_err(|_| TokenError::Invalid)?,
         };
@@ -144,6 +252,30 @@ impl Issuer {
         }
         Ok(Subject { principal, tenant: claims.tenant, permissions: claims.permissions })
     }
+}
+
+fn read_file(path: &Path) -> Result<String, String> {
+    let named = |error: std::io::Error| format!("{}: {error}", path.display());
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(named)?;
+    file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(named)?;
+    Ok(text)
+}
+
+fn keys_of(text: &str) -> Result<Keys, String> {
+    let set: JwkSet = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let mut keys = Keys::new();
+    for key in set.keys.iter().filter(|key| is_usable(key)) {
+        let kid = key.common.key_id.clone().ok_or("a key has no kid")?;
+        let decoding = DecodingKey::from_jwk(key).map_err(|error| error.to_string())?;
+        if keys.insert(kid.clone(), decoding).is_some() {
+            return Err(format!("the kid '{kid}' is there twice"));
+        }
+    }
+    if keys.is_empty() {
+        return Err("there is no Ed25519 key for signatures".to_owned());
+    }
+    Ok(keys)
 }
 
 fn is_usable(key: &Jwk) -> bool {
@@ -163,11 +295,15 @@ mod tests {
     use base64::Engine;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use jsonwebtoken::{EncodingKey, Header, encode};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
-    fn config(file: &std::path::Path) -> JwtConfig {
+    fn now() -> Timestamp {
+        Timestamp::from_millis(900_000)
+    }
+
+    fn config(file: &Path) -> JwtConfig {
         serde_json::from_value(json!({"issuers": [{
             "issuer": "i", "audience": "a", "jwks_file": file,
             "subjects": {"li@example.com": "usr_00000000000000000000000000000007"},
@@ -175,27 +311,44 @@ mod tests {
         .unwrap()
     }
 
+    struct Signer(Ed25519KeyPair, &'static str);
+
+    impl Signer {
+        fn new(kid: &'static str) -> Self {
+            Self(Ed25519KeyPair::generate().unwrap(), kid)
+        }
+
+        fn key(&self) -> Value {
+            let x = URL_SAFE_NO_PAD.encode(self.0.public_key());
+            json!({"kty": "OKP", "crv": "Ed25519", "kid": self.1, "x": x})
+        }
+
+        fn token(&self, header: Header) -> String {
+            let header = Header { kid: Some(self.1.to_owned()), ..header };
+            let claims = json!({"iss": "i", "aud": "a", "sub": "li@example.com", "exp": 1_000});
+            let pkcs8 = self.0.to_pkcs8v1().unwrap();
+            encode(&header, &claims, &EncodingKey::from_ed_der(pkcs8.as_ref())).unwrap()
+        }
+    }
+
+    fn plain() -> Header {
+        Header::new(Algorithm::EdDSA)
+    }
+
+    fn write(file: &Path, keys: &[Value]) {
+        std::fs::write(file, json!({ "keys": keys }).to_string()).unwrap();
+    }
+
     #[test]
     fn keys_come_from_a_file_and_subjects_by_name() {
-        let pair = Ed25519KeyPair::generate().unwrap();
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let x = URL_SAFE_NO_PAD.encode(pair.public_key());
-        let key = json!({"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": x});
-        let set = json!({"keys": [key, {"kty": "RSA", "kid": "r", "n": "AQ", "e": "AQAB"}]});
-        std::fs::write(file.path(), set.to_string()).unwrap();
+        let (signer, file) = (Signer::new("k"), tempfile::NamedTempFile::new().unwrap());
+        let foreign = json!({"kty": "RSA", "kid": "r", "n": "AQ", "e": "AQAB"});
+        write(file.path(), &[signer.key(), foreign]);
         let tokens = Tokens::load(&config(file.path())).unwrap();
-        let mut header = Header::new(Algorithm::EdDSA);
-        header.kid = Some("k".into());
-        let claims = json!({"iss": "i", "aud": "a", "sub": "li@example.com", "exp": 1_000});
-        let pkcs8 = pair.to_pkcs8v1().unwrap();
-        let signing = EncodingKey::from_ed_der(pkcs8.as_ref());
-        let token = encode(&header, &claims, &signing).unwrap();
-        let now = Timestamp::from_millis(900_000);
-        let subject = tokens.check(&token, now).unwrap();
+        let subject = tokens.check(&signer.token(plain()), now()).unwrap();
         assert_eq!(subject.principal.to_string(), "usr_00000000000000000000000000000007");
-        header.crit = Some(vec!["exp".into()]);
-        let token = encode(&header, &claims, &signing).unwrap();
-        assert_eq!(tokens.check(&token, now), Err(TokenError::Invalid));
+        let critical = Header { crit: Some(vec!["exp".into()]), ..plain() };
+        assert_eq!(tokens.check(&signer.token(critical), now()), Err(TokenError::Invalid));
     }
 
     #[test]
@@ -205,6 +358,69 @@ mod tests {
             std::fs::write(file.path(), text).unwrap();
             assert!(Tokens::load(&config(file.path())).is_err(), "{text}");
         }
-        assert!(Tokens::load(&config(std::path::Path::new("/nowhere"))).is_err());
+        assert!(Tokens::load(&config(Path::new("/nowhere"))).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_changed_file_is_read_again() {
+        let (old, new) = (Signer::new("old"), Signer::new("new"));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        write(file.path(), &[old.key()]);
+        let tokens = Tokens::load(&config(file.path())).unwrap();
+        let passed = Duration::from_secs;
+        let verify =
+            async |signer: &Signer, at| tokens.verify(&signer.token(plain()), now(), at).await;
+        assert!(verify(&old, passed(10)).await.is_ok());
+        // Both keys: an unknown one makes it look, though the time is not come.
+        write(file.path(), &[old.key(), new.key()]);
+        assert!(verify(&old, passed(11)).await.is_ok());
+        assert!(verify(&new, passed(11)).await.is_ok());
+        // The old one is gone when it next looks.
+        write(file.path(), &[new.key()]);
+        assert!(verify(&old, passed(12)).await.is_ok());
+        assert_eq!(verify(&old, passed(16)).await, Err(TokenError::UnknownKey));
+        assert!(verify(&new, passed(16)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn unknown_keys_do_not_make_it_read_all_the_time() {
+        let (old, new) = (Signer::new("old"), Signer::new("new"));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        write(file.path(), &[old.key()]);
+        let tokens = Tokens::load(&config(file.path())).unwrap();
+        let at = Duration::from_millis;
+        let verify = async |at| tokens.verify(&new.token(plain()), now(), at).await;
+        assert_eq!(verify(at(10_000)).await, Err(TokenError::UnknownKey));
+        write(file.path(), &[new.key()]);
+        assert_eq!(verify(at(10_999)).await, Err(TokenError::UnknownKey));
+        assert!(verify(at(11_000)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_used_changes_nothing_and_is_shown() {
+        let signer = Signer::new("k");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        write(file.path(), &[signer.key()]);
+        let tokens = Tokens::load(&config(file.path())).unwrap();
+        let metrics = Metrics::new();
+        tokens.register(&metrics);
+        let shown = |line: &str| assert!(metrics.encode().contains(line), "{}", metrics.encode());
+        let mut passed = Duration::from_secs(10);
+        for text in ["{", r#"{"keys": []}"#] {
+            std::fs::write(file.path(), text).unwrap();
+            assert!(tokens.verify(&signer.token(plain()), now(), passed).await.is_ok(), "{text}");
+            shown("openautoglm_jwks_unusable 1");
+            passed += Duration::from_secs(5);
+        }
+        std::fs::remove_file(file.path()).unwrap();
+        assert!(tokens.verify(&signer.token(plain()), now(), passed).await.is_ok());
+        shown("openautoglm_jwks_unusable 1");
+        shown("openautoglm_jwks_reloads_total 0");
+        let other = Signer::new("other");
+        write(file.path(), &[other.key()]);
+        passed += Duration::from_secs(5);
+        assert!(tokens.verify(&other.token(plain()), now(), passed).await.is_ok());
+        shown("openautoglm_jwks_unusable 0");
+        shown("openautoglm_jwks_reloads_total 1");
     }
 }

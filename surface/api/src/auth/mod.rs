@@ -1,23 +1,26 @@
 //! Who is calling: API keys and tokens at the edge.
 
+mod address;
 mod jwt;
+mod known;
 mod throttle;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
-use axum::Extension;
-use axum::extract::{ConnectInfo, FromRequestParts, Request};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::extract::FromRequestParts;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderName};
 use oag_guard::Resource;
 use oag_pilot::Caller;
 use oag_store_port::Change;
-use oag_types::{Code, ErrorKind, Problem, Service, ServiceName, Tenant};
+use oag_types::{Code, Digest, ErrorKind, PrincipalId, Problem, Service, ServiceName, Tenant};
 
-pub(crate) use jwt::{TokenError, Tokens};
+use self::address::address;
+use self::jwt::TokenError;
+use self::known::Name;
+pub(crate) use jwt::Tokens;
+pub(crate) use known::Known;
 pub(crate) use throttle::Throttle;
 
 use crate::http::problem::{Answer, Failure};
@@ -32,7 +35,18 @@ const KEY_PREFIX: &str = "oag_";
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
     pub(crate) tenant: Tenant,
-    pub(crate) caller: Caller,
+    pub(crate) caller: Arc<Caller>,
+    credential: Credential,
+}
+
+/// What was presented, kept for as long as the request lives. Never shown.
+#[derive(Clone)]
+struct Credential(Arc<str>);
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credential(hidden)")
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Session {
@@ -96,32 +110,28 @@ impl Session {
         }
     }
 
-    /// Whether the principal is still there and not disabled.
-    pub(crate) async fn still_valid(&self, api: &Api) -> bool {
-        let found = api.pilot.caller_of(&self.tenant, self.caller.principal.id).await;
-        !found.is_err_and(|problem| problem.kind() == ErrorKind::Unauthenticated)
-    }
-}
-
-/// Surrounds every route that needs a caller.
-pub(crate) async fn authenticate(
-    Extension(api): Extension<Api>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let from = address(request.extensions());
-    match session_of(&api, request.headers(), from).await {
-        Ok(session) => {
-            request.extensions_mut().insert(session);
-            next.run(request).await
+    /// Asks once more who this is, for what lasts longer than a request: key, token and principal
+    /// may have ended, and roles may be others. False when nobody is let in with this credential
+    /// any more; a store that does not answer ends nothing.
+    pub(crate) async fn renew(&mut self, api: &Api) -> bool {
+        match identify(api, &self.credential.0).await {
+            Ok(session) => {
+                *self = session;
+                true
+            }
+            Err(failure) => failure.code().kind != ErrorKind::Unauthenticated,
         }
-        Err(failure) => failure.into_response(),
     }
 }
 
 /// The caller behind a request.
-pub(crate) async fn session_of(api: &Api, headers: &HeaderMap, from: IpAddr) -> Answer<Session> {
+pub(crate) async fn session_of(
+    api: &Api,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Answer<Session> {
     let presented = presented(headers)?;
+    let from = address(extensions, headers, &api.config.trusted_proxies);
     let now = api.clock.monotonic();
     if let Err(seconds) = api.throttle.admit(from, presented, now) {
         let text = "too many failed attempts to authenticate from this address";
@@ -145,19 +155,48 @@ pub(crate) async fn session_of(api: &Api, headers: &HeaderMap, from: IpAddr) -> 
 }
 
 async fn identify(api: &Api, presented: &str) -> Answer<Session> {
+    let credential = Credential(presented.into());
     if presented.starts_with(KEY_PREFIX) {
         let tenant = api.config.tenant.clone();
-        let caller = api.pilot.authenticate(&tenant, presented).await.map_err(alike)?;
-        return Ok(Session { tenant, caller });
+        let caller = holder(api, &tenant, presented).await?;
+        return Ok(Session { tenant, caller, credential });
     }
-    let subject = api.tokens.check(presented, api.clock.now()).map_err(|error| match error {
-        TokenError::Invalid => unauthenticated(),
+    let (now, passed) = (api.clock.now(), api.clock.monotonic());
+    let subject = api.tokens.verify(presented, now, passed).await.map_err(|error| match error {
+        TokenError::Invalid | TokenError::UnknownKey => unauthenticated(),
         TokenError::Expired => Failure::new(Code::CREDENTIALS_EXPIRED, "the token has expired"),
     })?;
     let tenant = subject.tenant.unwrap_or_else(|| api.config.tenant.clone());
-    let mut caller = api.pilot.caller_of(&tenant, subject.principal).await.map_err(alike)?;
-    caller.scopes = subject.permissions;
-    Ok(Session { tenant, caller })
+    let caller = principal(api, &tenant, subject.principal).await?;
+    let scopes = subject.permissions;
+    let caller = Arc::new(Caller { scopes, ..Caller::clone(&caller) });
+    Ok(Session { tenant, caller, credential })
+}
+
+/// Who holds an API key.
+async fn holder(api: &Api, tenant: &Tenant, presented: &str) -> Answer<Arc<Caller>> {
+    let name = Name::Key(Digest::of(presented.as_bytes()));
+    let look = match api.known.find(&name, api.clock.monotonic(), api.clock.now()) {
+        Ok(caller) => return Ok(caller),
+        Err(look) => look,
+    };
+    let found = api.pilot.authenticate_until(tenant, presented).await;
+    let (caller, ends_at) = found.map_err(alike)?;
+    let caller = Arc::new(caller);
+    api.known.keep(name, look, &caller, ends_at);
+    Ok(caller)
+}
+
+/// The principal that a token stands for.
+async fn principal(api: &Api, tenant: &Tenant, id: PrincipalId) -> Answer<Arc<Caller>> {
+    let name = Name::Principal(tenant.clone(), id);
+    let look = match api.known.find(&name, api.clock.monotonic(), api.clock.now()) {
+        Ok(caller) => return Ok(caller),
+        Err(look) => look,
+    };
+    let caller = Arc::new(api.pilot.caller_of(tenant, id).await.map_err(alike)?);
+    api.known.keep(name, look, &caller, None);
+    Ok(caller)
 }
 
 /// Whatever is wrong with credentials is said in the same words, so that nobody learns which part
@@ -166,7 +205,7 @@ fn alike(problem: Problem) -> Failure {
     if problem.code == Code::UNAUTHENTICATED { unauthenticated() } else { problem.into() }
 }
 
-fn unauthenticated() -> Failure {
+pub(crate) fn unauthenticated() -> Failure {
     let text = "send an API key or a token as 'Authorization: Bearer …' or 'X-Auth-Token: …'";
     Failure::new(Code::UNAUTHENTICATED, text)
 }
@@ -194,11 +233,4 @@ fn check_tenant(session: &Session, headers: &HeaderMap) -> Answer<()> {
     }
     let text = format!("these credentials belong to the tenant '{}'", session.tenant);
     Err(Failure::new(Code::FORBIDDEN, text))
-}
-
-/// Where a request comes from; the unspecified address when nobody said.
-pub(crate) fn address(extensions: &Extensions) -> IpAddr {
-    extensions
-        .get::<ConnectInfo<SocketAddr>>()
-        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip())
 }

@@ -1,28 +1,13 @@
 //! The OpenAPI document, written from the table of routes.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use http::Method;
 use oag_types::Code;
-use utoipa::openapi::content::ContentBuilder;
-use utoipa::openapi::path::{
-    HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn, PathItem, PathsBuilder,
-};
-use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::response::ResponseBuilder;
-use utoipa::openapi::schema::{ObjectBuilder, Type};
-use utoipa::openapi::security::{
-    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
-};
-use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{
-    ComponentsBuilder, Info, OpenApiBuilder, Ref, Required, Response, ResponsesBuilder,
-};
-use utoipa::{PartialSchema, ToSchema};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 
 use super::operation::{Content, Operation};
 use crate::http::problem::{ProblemDocument, status_of};
 use crate::http::watch::{Bookmark, WatchEvent};
+use crate::shape::{Schemas, Shape, Shaped, collect, refer};
 
 const ABOUT: &str = "Autopilot for services: signal → finding → plan → guard → execute → verify → \
                      ledger. Authenticate with an API key or a token; errors are problem documents \
@@ -42,60 +27,55 @@ const TAGS: &[(&str, &str)] = &[
     ("server", "Probes, metrics and this document."),
 ];
 
+/// The document in the order people read it.
+#[derive(Serialize)]
+struct Document {
+    openapi: &'static str,
+    info: Value,
+    tags: Vec<Value>,
+    paths: Map<String, Value>,
+    components: Value,
+}
+
 /// The document as pretty JSON with a final newline.
 pub(super) fn render(operations: Vec<Operation>) -> String {
-    let mut components = ComponentsBuilder::new()
-        .security_scheme("bearer", bearer())
-        .security_scheme("token", token())
-        .schema(ProblemDocument::name(), ProblemDocument::schema())
-        .schema(WatchEvent::name(), WatchEvent::schema())
-        .schema(Bookmark::name(), Bookmark::schema());
-    for (status, about) in problems() {
-        components = components.response(format!("Problem{status}"), problem(&about));
+    let mut schemas = Schemas::new();
+    for shape in [ProblemDocument::SHAPE, WatchEvent::SHAPE, Bookmark::SHAPE] {
+        collect(&shape, &mut schemas);
     }
-    let mut nested = Vec::new();
-    ProblemDocument::schemas(&mut nested);
-    let mut paths = PathsBuilder::new();
+    let mut paths = Map::new();
     for operation in operations {
-        nested.extend(operation.schemas.clone());
-        let method = match operation.method {
-            Method::POST => HttpMethod::Post,
-            Method::PUT => HttpMethod::Put,
-            Method::DELETE => HttpMethod::Delete,
-            Method::PATCH => HttpMethod::Patch,
-            _ => HttpMethod::Get,
-        };
-        let path = openapi_path(operation.path);
-        paths = paths.path(path, PathItem::new(method, describe(operation)));
+        let described = describe(&operation);
+        let item = paths.entry(openapi_path(operation.path)).or_insert_with(|| json!({}));
+        item[operation.method.as_str().to_ascii_lowercase()] = described;
+        schemas.extend(operation.schemas);
     }
-    for (name, schema) in nested {
-        components = components.schema(name, schema);
-    }
-    let mut info = Info::new("Open-AutoGLM", env!("CARGO_PKG_VERSION"));
-    info.description = Some(ABOUT.to_owned());
-    let tags = TAGS
-        .iter()
-        .map(|(name, about)| TagBuilder::new().name(*name).description(Some(*about)).build());
-    let document = OpenApiBuilder::new()
-        .info(info)
-        .paths(paths)
-        .components(Some(components.build()))
-        .tags(Some(tags))
-        .build();
-    let mut text = document.to_pretty_json().unwrap_or_default();
+    let tags = TAGS.iter().map(|(name, about)| json!({"name": name, "description": about}));
+    let document = Document {
+        openapi: "3.1.0",
+        info: json!({
+            "title": "Open-AutoGLM", "description": ABOUT, "version": env!("CARGO_PKG_VERSION"),
+        }),
+        tags: tags.collect(),
+        paths,
+        components: json!({
+            "schemas": schemas, "responses": problems(),
+            "securitySchemes": {"bearer": bearer(), "token": token()},
+        }),
+    };
+    let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
     text.push('\n');
     text
 }
 
-fn bearer() -> SecurityScheme {
+fn bearer() -> Value {
     let about = "An API key (`oag_…`) or a JSON Web Token signed with Ed25519.";
-    let http = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(about));
-    SecurityScheme::Http(http.build())
+    json!({"type": "http", "scheme": "bearer", "description": about})
 }
 
-fn token() -> SecurityScheme {
+fn token() -> Value {
     let about = "The same credentials, for clients that cannot set Authorization.";
-    SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description("X-Auth-Token", about)))
+    json!({"type": "apiKey", "in": "header", "name": "X-Auth-Token", "description": about})
 }
 
 /// axum writes `{*rest}` for the rest of a path.
@@ -103,106 +83,99 @@ fn openapi_path(path: &str) -> String {
     path.replace("{*", "{")
 }
 
-fn describe(operation: Operation) -> utoipa::openapi::path::Operation {
+fn describe(operation: &Operation) -> Value {
     let mut about = operation.about.to_owned();
     if let Some(permission) = operation.permission {
         let line = format!("Needs the permission `{permission}`.");
         about = if about.is_empty() { line } else { format!("{about}\n\n{line}") };
     }
-    let mut built = OperationBuilder::new()
-        .tag(operation.tag)
-        .operation_id(Some(operation.id))
-        .summary(Some(operation.summary))
-        .description((!about.is_empty()).then_some(about))
-        .responses(responses(&operation));
-    for name in names_in(operation.path) {
-        built = built.parameter(
-            ParameterBuilder::new()
-                .name(name)
-                .parameter_in(ParameterIn::Path)
-                .required(Required::True)
-                .schema(Some(ObjectBuilder::new().schema_type(Type::String))),
-        );
+    let mut built = Map::new();
+    let mut set = |name: &str, value: Value| drop(built.insert(name.to_owned(), value));
+    set("tags", json!([operation.tag]));
+    set("operationId", operation.id.into());
+    set("summary", operation.summary.into());
+    if !about.is_empty() {
+        set("description", about.into());
     }
-    for parameter in &operation.query {
-        let required = if parameter.required { Required::True } else { Required::False };
-        built = built.parameter(
-            ParameterBuilder::new()
-                .name(parameter.name)
-                .parameter_in(ParameterIn::Query)
-                .required(required)
-                .description(Some(parameter.about))
-                .schema(Some(ObjectBuilder::new().schema_type(parameter.kind.clone()))),
-        );
+    let parameters = parameters(operation);
+    if !parameters.is_empty() {
+        set("parameters", parameters.into());
     }
+    if !operation.request.is_empty() {
+        set("requestBody", json!({"content": contents(&operation.request), "required": true}));
+    }
+    set("responses", responses(operation).into());
+    if !operation.public {
+        set("security", json!([{"bearer": []}, {"token": []}]));
+    }
+    built.into()
+}
+
+fn parameters(operation: &Operation) -> Vec<Value> {
+    let in_path = names_in(operation.path).into_iter().map(
+        |name| json!({"name": name, "in": "path", "required": true, "schema": refer(&Shape::Text)}),
+    );
+    let in_query = operation.query.iter().map(|parameter| {
+        json!({
+            "name": parameter.name, "in": "query", "required": parameter.required,
+            "description": parameter.about, "schema": refer(&parameter.shape),
+        })
+    });
+    let mut parameters: Vec<Value> = in_path.chain(in_query).collect();
     if operation.effect {
         let about = "Any text of 1 to 255 characters. The same request with the same key takes \
                      effect once and is answered alike for 24 hours.";
-        built = built.parameter(header("Idempotency-Key", about));
+        parameters.push(header("Idempotency-Key", about));
     }
     if operation.if_match {
-        built = built.parameter(header("If-Match", "The ETag that was read, or `*`."));
+        parameters.push(header("If-Match", "The ETag that was read, or `*`."));
     }
-    if !operation.request.is_empty() {
-        let mut body = RequestBodyBuilder::new().required(Some(Required::True));
-        for content in &operation.request {
-            body = body.content(content.media, content_of(content));
-        }
-        built = built.request_body(Some(body.build()));
-    }
-    if operation.public {
-        return built.build();
-    }
-    let none: [String; 0] = [];
-    built
-        .security(SecurityRequirement::new("bearer", none.clone()))
-        .security(SecurityRequirement::new("token", none))
-        .build()
+    parameters
 }
 
-fn header(name: &str, about: &str) -> ParameterBuilder {
-    ParameterBuilder::new()
-        .name(name)
-        .parameter_in(ParameterIn::Header)
-        .required(Required::False)
-        .description(Some(about))
-        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+fn header(name: &str, about: &str) -> Value {
+    json!({
+        "name": name, "in": "header", "required": false, "description": about,
+        "schema": refer(&Shape::Text),
+    })
 }
 
-fn content_of(content: &Content) -> utoipa::openapi::Content {
-    let text = ObjectBuilder::new().schema_type(Type::String).build();
-    match &content.schema {
-        Some(schema) => ContentBuilder::new().schema(Some(schema.clone())).build(),
-        None => ContentBuilder::new().schema(Some(text)).build(),
+fn contents(contents: &[Content]) -> Map<String, Value> {
+    let of = |content: &Content| {
+        // A JSON document without a schema may be anything; other media are text here.
+        let plain = if content.media == "application/json" { Shape::Anything } else { Shape::Text };
+        let schema = content.schema.clone().unwrap_or_else(|| refer(&plain));
+        (content.media.to_owned(), json!({ "schema": schema }))
+    };
+    contents.iter().map(of).collect()
+}
+
+fn responses(operation: &Operation) -> Map<String, Value> {
+    let (status, answers) = &operation.answer;
+    let mut content = contents(answers);
+    if operation.watch {
+        let events = json!({"schema": refer(&WatchEvent::SHAPE)});
+        content.insert("text/event-stream".to_owned(), events);
     }
-}
-
-fn responses(operation: &Operation) -> ResponsesBuilder {
-    let (status, contents) = &operation.answer;
-    let mut responses = ResponsesBuilder::new();
+    let mut responses = Map::new();
     for status in [Some(*status), operation.also].into_iter().flatten() {
+        let mut fine = Map::new();
         let reason = status.canonical_reason().unwrap_or("OK");
-        let mut fine = ResponseBuilder::new().description(reason);
-        for content in contents {
-            fine = fine.content(content.media, content_of(content));
+        fine.insert("description".to_owned(), reason.into());
+        if !content.is_empty() {
+            fine.insert("content".to_owned(), content.clone().into());
         }
-        if operation.watch {
-            let events = ContentBuilder::new()
-                .schema(Some(Ref::from_schema_name(WatchEvent::name())))
-                .build();
-            fine = fine.content("text/event-stream", events);
-        }
-        responses = responses.response(status.as_u16().to_string(), fine);
+        responses.insert(status.as_u16().to_string(), fine.into());
     }
     for status in failures(operation) {
-        let shared = Ref::new(format!("#/components/responses/Problem{status}"));
-        responses = responses.response(status.to_string(), shared);
+        let shared = format!("#/components/responses/Problem{status}");
+        responses.entry(status.to_string()).or_insert_with(|| json!({ "$ref": shared }));
     }
     responses
 }
 
 /// The statuses an operation can fail with.
-fn failures(operation: &Operation) -> BTreeSet<u16> {
+fn failures(operation: &Operation) -> impl Iterator<Item = u16> {
     let mut codes = vec![Code::INTERNAL, Code::OVERLOADED, Code::STORE_UNAVAILABLE];
     if !operation.public {
         codes.extend([Code::UNAUTHENTICATED, Code::FORBIDDEN, Code::INVALID_INPUT]);
@@ -222,23 +195,26 @@ fn failures(operation: &Operation) -> BTreeSet<u16> {
     if operation.if_match {
         codes.extend([Code::CONFLICT, Code::REVISION_MISMATCH, Code::REVISION_REQUIRED]);
     }
-    codes.iter().map(|code| status_of(code).as_u16()).collect()
+    codes.into_iter().map(|code| status_of(&code).as_u16())
 }
 
 /// One answer for each status that problems have, naming the codes behind it.
-fn problems() -> BTreeMap<u16, String> {
-    let mut found = BTreeMap::<u16, Vec<String>>::new();
+fn problems() -> Map<String, Value> {
+    let mut found = Map::new();
     for code in Code::ALL {
-        let line = format!("{code}: {}", code.title);
-        found.entry(status_of(code).as_u16()).or_default().push(line);
+        let status = status_of(code);
+        let same = Code::ALL.iter().filter(|other| status_of(other) == status);
+        let lines: Vec<String> = same.map(|code| format!("{code}: {}", code.title)).collect();
+        found.insert(format!("Problem{}", status.as_u16()), problem(&lines.join("; ")));
     }
-    found.into_iter().map(|(status, lines)| (status, lines.join("; "))).collect()
+    found
 }
 
-fn problem(about: &str) -> Response {
-    let content =
-        ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemDocument::name()))).build();
-    ResponseBuilder::new().description(about).content("application/problem+json", content).build()
+fn problem(about: &str) -> Value {
+    let schema = refer(&ProblemDocument::SHAPE);
+    json!({
+        "description": about, "content": {"application/problem+json": {"schema": schema}},
+    })
 }
 
 fn names_in(path: &str) -> Vec<&str> {

@@ -1,21 +1,16 @@
 //! One operation: what the document says of it and how the router treats it.
 
-use std::collections::BTreeMap;
-
 use http::{Method, StatusCode};
-use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
-use utoipa::openapi::{Ref, RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use serde_json::{Value, json};
 
-/// Schemas by name.
-pub(crate) type Schemas = BTreeMap<String, RefOr<Schema>>;
+use crate::shape::{Schemas, Shape, Shaped, collect, refer};
 
 /// A parameter in query or path.
 #[derive(Clone)]
 pub(crate) struct Parameter {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
-    pub(crate) kind: Type,
+    pub(crate) shape: Shape,
     pub(crate) required: bool,
 }
 
@@ -23,7 +18,7 @@ pub(crate) struct Parameter {
 #[derive(Clone)]
 pub(crate) struct Content {
     pub(crate) media: &'static str,
-    pub(crate) schema: Option<RefOr<Schema>>,
+    pub(crate) schema: Option<Value>,
 }
 
 /// An operation under construction.
@@ -123,21 +118,26 @@ impl Operation {
         Self { if_match: false, ..self }
     }
 
-    pub(crate) fn parameter(mut self, name: &'static str, kind: Type, about: &'static str) -> Self {
-        self.query.push(Parameter { name, about, kind, required: false });
+    pub(crate) fn parameter(
+        mut self,
+        name: &'static str,
+        shape: Shape,
+        about: &'static str,
+    ) -> Self {
+        self.query.push(Parameter { name, about, shape, required: false });
         self
     }
 
-    pub(crate) fn needs(mut self, name: &'static str, kind: Type, about: &'static str) -> Self {
-        self.query.push(Parameter { name, about, kind, required: true });
+    pub(crate) fn needs(mut self, name: &'static str, shape: Shape, about: &'static str) -> Self {
+        self.query.push(Parameter { name, about, shape, required: true });
         self
     }
 
     /// The parameters of a list that comes in pages.
     pub(crate) fn paged(self) -> Self {
-        self.parameter("page_size", Type::Integer, "Items on the page, at most 500.").parameter(
+        self.parameter("page_size", Shape::COUNT, "Items on the page, at most 500.").parameter(
             "page_token",
-            Type::String,
+            Shape::Text,
             "`next_page_token` of the page before, with the same filters.",
         )
     }
@@ -148,18 +148,22 @@ impl Operation {
         watching
             .parameter(
                 "watch",
-                Type::Boolean,
+                Shape::Flag,
                 "Send changes as server-sent events instead of a page.",
             )
             .parameter(
                 "from_revision",
-                Type::Integer,
+                Shape::COUNT,
                 "Changes after this revision; the `revision` of a page.",
             )
     }
 
-    pub(crate) fn reads<T: ToSchema>(mut self) -> Self {
-        let schema = Some(self.refer::<T>());
+    pub(crate) fn reads<T: Shaped>(self) -> Self {
+        self.reads_shape(&T::SHAPE)
+    }
+
+    fn reads_shape(mut self, shape: &Shape) -> Self {
+        let schema = Some(self.refer(shape));
         self.request.push(Content { media: "application/json", schema });
         self
     }
@@ -169,12 +173,17 @@ impl Operation {
         self
     }
 
-    pub(crate) fn answers<T: ToSchema>(self) -> Self {
+    pub(crate) fn answers<T: Shaped>(self) -> Self {
         self.answers_with::<T>(StatusCode::OK)
     }
 
-    pub(crate) fn answers_with<T: ToSchema>(mut self, status: StatusCode) -> Self {
-        let schema = Some(self.refer::<T>());
+    pub(crate) fn answers_with<T: Shaped>(mut self, status: StatusCode) -> Self {
+        let schema = self.refer(&T::SHAPE);
+        self.answers_schema(status, schema)
+    }
+
+    fn answers_schema(mut self, status: StatusCode, schema: Value) -> Self {
+        let schema = Some(schema);
         self.answer = (status, vec![Content { media: "application/json", schema }]);
         self
     }
@@ -190,34 +199,33 @@ impl Operation {
     }
 
     /// A page of these.
-    pub(crate) fn answers_page<T: ToSchema>(mut self) -> Self {
-        let items = ArrayBuilder::new().items(self.refer::<T>());
-        let integer = ObjectBuilder::new().schema_type(Type::Integer);
-        let page = ObjectBuilder::new()
-            .property("items", items)
-            .property("next_page_token", ObjectBuilder::new().schema_type(Type::String))
-            .property("revision", integer)
-            .required("items")
-            .required("revision");
-        let schema = Some(RefOr::T(Schema::from(page.build())));
-        self.answer = (StatusCode::OK, vec![Content { media: "application/json", schema }]);
-        self
+    pub(crate) fn answers_page<T: Shaped>(self) -> Self {
+        self.answers_list(&T::SHAPE, true)
     }
 
     /// An object `{"items": […]}` of these.
-    pub(crate) fn answers_items<T: ToSchema>(mut self) -> Self {
-        let items = ArrayBuilder::new().items(self.refer::<T>());
-        let list = ObjectBuilder::new().property("items", items).required("items");
-        let schema = Some(RefOr::T(Schema::from(list.build())));
-        self.answer = (StatusCode::OK, vec![Content { media: "application/json", schema }]);
-        self
+    pub(crate) fn answers_items<T: Shaped>(self) -> Self {
+        self.answers_list(&T::SHAPE, false)
     }
 
-    fn refer<T: ToSchema>(&mut self) -> RefOr<Schema> {
-        let name = T::name().into_owned();
-        let mut found = vec![(name.clone(), <T as PartialSchema>::schema())];
-        T::schemas(&mut found);
-        self.schemas.extend(found);
-        RefOr::Ref(Ref::from_schema_name(name))
+    fn answers_list(mut self, shape: &Shape, paged: bool) -> Self {
+        let items = json!({"type": "array", "items": self.refer(shape)});
+        let schema = if paged {
+            json!({
+                "type": "object", "required": ["items", "revision"],
+                "properties": {
+                    "items": items, "next_page_token": refer(&Shape::Text),
+                    "revision": refer(&Shape::COUNT),
+                },
+            })
+        } else {
+            json!({"type": "object", "required": ["items"], "properties": {"items": items}})
+        };
+        self.answers_schema(StatusCode::OK, schema)
+    }
+
+    fn refer(&mut self, shape: &Shape) -> Value {
+        collect(shape, &mut self.schemas);
+        refer(shape)
     }
 }

@@ -1,20 +1,19 @@
 //! Questions without effects: analysis of pushed metrics, and replay of recorded signals.
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use oag_guard::permissions;
-use oag_ops::Analysis;
-use oag_ops::{AnalyzeRequest, NamedPolicy, ReplayConfig, ReplayReport, analyze, replay};
-use oag_types::{SeriesKey, Service, ServiceName, Timestamp};
-use serde::Deserialize;
+use oag_ops::{Analysis, AnalyzeRequest, ReplayReport, analyze, replay};
+use oag_types::{SeriesKey, Service, ServiceName};
 
+use super::aside;
 use super::signals::signals_of;
 use crate::auth::Session;
 use crate::doc::{Operation, Routes};
-use crate::http::extract::Body;
+use crate::http::extract::{Body, json};
 use crate::http::problem::{Answer, Failure};
 use crate::state::Api;
-use crate::wire::{AnalysisDocument, AnalysisQuestion, ReplayDocument, ReplayQuestion};
+use crate::wire::ReplayQuestion;
 
 const POLICIES_MAX: usize = 8;
 const SERVICES_MAX: usize = 100;
@@ -27,8 +26,8 @@ pub(super) fn routes(routes: Routes) -> Routes {
         )
         .permission(permissions::ANALYZE_RUN)
         .bulk()
-        .reads::<AnalysisQuestion>()
-        .answers::<AnalysisDocument>();
+        .reads::<AnalyzeRequest>()
+        .answers::<Analysis>();
     let replay = Operation::ask("/api/v1/replay", "replay", "What would these policies have done?")
         .about(
             "Policies side by side over the recorded load of a window of time. Nothing is carried \
@@ -37,7 +36,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .permission(permissions::ANALYZE_RUN)
         .bulk()
         .reads::<ReplayQuestion>()
-        .answers::<ReplayDocument>();
+        .answers::<ReplayReport>();
     routes.tag("analysis").add(analyze, run_analysis).add(replay, run_replay)
 }
 
@@ -45,7 +44,7 @@ async fn run_analysis(
     State(api): State<Api>,
     session: Session,
     Body(request): Body<AnalyzeRequest>,
-) -> Answer<Json<Analysis>> {
+) -> Answer<Response> {
     session.require(&api, permissions::ANALYZE_RUN, None).await?;
     let known = match (&request.service, &api.ops) {
         (Some(name), Some(ops)) => {
@@ -55,30 +54,14 @@ async fn run_analysis(
         }
         _ => None,
     };
-    let work = tokio::task::spawn_blocking(move || analyze(&request, known.as_ref()));
-    let analysis = work.await.map_err(|error| super::broken(&error))??;
-    Ok(Json(analysis))
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ReplayRequest {
-    policies: Vec<NamedPolicy>,
-    from: Timestamp,
-    to: Timestamp,
-    #[serde(default)]
-    services: Vec<ServiceName>,
-    #[serde(default)]
-    metric: Option<String>,
-    #[serde(default)]
-    config: ReplayConfig,
+    aside(move || Ok(json(&analyze(&request, known.as_ref())?))).await
 }
 
 async fn run_replay(
     State(api): State<Api>,
     session: Session,
-    Body(request): Body<ReplayRequest>,
-) -> Answer<Json<ReplayReport>> {
+    Body(request): Body<ReplayQuestion>,
+) -> Answer<Response> {
     session.require(&api, permissions::ANALYZE_RUN, None).await?;
     let count = request.policies.len();
     if count == 0 || count > POLICIES_MAX {
@@ -89,7 +72,7 @@ async fn run_replay(
     }
     let services = wanted(&api, &session, &request.services).await?;
     let hub = api.hub.clone();
-    let work = tokio::task::spawn_blocking(move || {
+    aside(move || {
         let metric = request.metric.as_deref().unwrap_or("request_rate");
         let records = services.iter().flat_map(|service| {
             let key = SeriesKey::of_service(metric, &service.name);
@@ -98,10 +81,9 @@ async fn run_replay(
         });
         let mut records: Vec<_> = records.collect();
         records.sort_by_key(|signal| signal.sample.at);
-        replay(records, &services, &request.policies, &request.config)
-    });
-    let report = work.await.map_err(|error| super::broken(&error))??;
-    Ok(Json(report))
+        Ok(json(&replay(records, &services, &request.policies, &request.config)?))
+    })
+    .await
 }
 
 async fn wanted(api: &Api, session: &Session, names: &[ServiceName]) -> Answer<Vec<Service>> {

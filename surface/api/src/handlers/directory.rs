@@ -1,20 +1,20 @@
 //! People, service accounts, keys, and who is calling.
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use oag_guard::{Resource, permissions};
+use oag_pilot::Caller;
 use oag_types::{KeyId, Principal, PrincipalId};
 use serde::Deserialize;
-use utoipa::openapi::schema::Type;
 
 use super::{ListParams, page_or_watch};
 use crate::auth::Session;
 use crate::doc::{Operation, Routes};
-use crate::http::extract::{Body, IfMatch, Params, Revised, Segment, with_etag};
+use crate::http::extract::{Body, IfMatch, Params, Segment, json, with_etag};
 use crate::http::page::ListScope;
 use crate::http::problem::{Answer, Failure};
+use crate::shape::Shape;
 use crate::state::Api;
 use crate::wire::{
     KeyMinted, KeyRequest, KeyView, PrincipalChange, PrincipalRequest, PrincipalView, WhoAmI,
@@ -39,7 +39,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
     let keys = Operation::get("/api/v1/keys", "listKeys", "API keys, never their secrets")
         .about("One's own keys need no permission: name oneself as `principal`.")
         .permission(permissions::KEY_VIEW)
-        .parameter("principal", Type::String, "Only keys of this principal.")
+        .parameter("principal", Shape::Text, "Only keys of this principal.")
         .paged()
         .watched()
         .answers_page::<KeyView>();
@@ -64,7 +64,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .add(revoke, revoke_key)
 }
 
-async fn who_am_i(State(api): State<Api>, session: Session) -> Answer<Json<WhoAmI>> {
+async fn who_am_i(State(api): State<Api>, session: Session) -> Answer<Response> {
     let mut held = Vec::new();
     for (name, _) in permissions::ALL {
         let whole = Resource::tenant();
@@ -74,17 +74,10 @@ async fn who_am_i(State(api): State<Api>, session: Session) -> Answer<Json<WhoAm
             Err(problem) => return Err(problem.into()),
         }
     }
-    let Session { tenant, caller } = session;
-    Ok(Json(WhoAmI {
-        id: caller.principal.id,
-        kind: caller.principal.kind,
-        name: caller.principal.name,
-        roles: caller.principal.roles,
-        tenant,
-        key: caller.key,
-        scopes: caller.scopes,
-        permissions: held,
-    }))
+    let Session { tenant, caller, .. } = session;
+    let Caller { principal, key, scopes } = Caller::clone(&caller);
+    let Principal { id, kind, name, roles, disabled: _ } = principal;
+    Ok(json(&WhoAmI { id, kind, name, roles, tenant, key, scopes, permissions: held }))
 }
 
 async fn list_principals(
@@ -106,7 +99,7 @@ async fn create_principal(
     Body(request): Body<PrincipalRequest>,
 ) -> Answer<Response> {
     let made = api.pilot.create_principal(&session.tenant, &session.caller, request.into()).await?;
-    Ok(with_etag(StatusCode::CREATED, made.revision, PrincipalView::from(made)))
+    Ok(with_etag(StatusCode::CREATED, made.revision, &PrincipalView::from(made)))
 }
 
 async fn put_principal(
@@ -114,12 +107,12 @@ async fn put_principal(
     session: Session,
     Segment(id): Segment<PrincipalId>,
     if_match: IfMatch,
-    Revised { value: change, revision }: Revised<PrincipalChange>,
+    Body(change): Body<PrincipalChange>,
 ) -> Answer<Response> {
     if change.id.is_some_and(|named| named != id) {
         return Err(Failure::field("id", format!("the path says {id}")));
     }
-    let expected = if_match.or(revision).required("the principal")?;
+    let expected = if_match.or(change.revision).required("the principal")?;
     let principal = Principal {
         id,
         kind: change.kind,
@@ -128,8 +121,11 @@ async fn put_principal(
         disabled: change.disabled,
     };
     let (tenant, caller) = (&session.tenant, &session.caller);
-    let saved = api.pilot.update_principal(tenant, caller, principal, expected).await?;
-    Ok(with_etag(StatusCode::OK, saved.revision, PrincipalView::from(saved)))
+    let saved = api.pilot.update_principal(tenant, caller, principal, expected).await;
+    // Also when it failed: nobody knows how far it came.
+    api.known.forget_principal(id);
+    let saved = saved?;
+    Ok(with_etag(StatusCode::OK, saved.revision, &PrincipalView::from(saved)))
 }
 
 #[derive(Debug, Deserialize)]
@@ -173,7 +169,7 @@ async fn mint_key(
         api.pilot.mint_key(&session.tenant, &session.caller, request.into()).await?;
     let revision = key.revision;
     let minted = KeyMinted { key: key.into(), secret: Some(secret.expose().to_owned()) };
-    Ok(with_etag(StatusCode::CREATED, revision, minted))
+    Ok(with_etag(StatusCode::CREATED, revision, &minted))
 }
 
 async fn revoke_key(
@@ -181,6 +177,9 @@ async fn revoke_key(
     session: Session,
     Segment(id): Segment<KeyId>,
 ) -> Answer<Response> {
-    let key = api.pilot.revoke_key(&session.tenant, &session.caller, id).await?;
-    Ok(with_etag(StatusCode::OK, key.revision, KeyView::from(key)))
+    let revoked = api.pilot.revoke_key(&session.tenant, &session.caller, id).await;
+    // Also when it failed: nobody knows how far it came.
+    api.known.forget_key(id);
+    let key = revoked?;
+    Ok(with_etag(StatusCode::OK, key.revision, &KeyView::from(key)))
 }

@@ -1,8 +1,7 @@
 //! Findings, stories and notifications.
 
-use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use oag_guard::permissions;
 use oag_pilot::Story;
@@ -12,7 +11,7 @@ use serde::Deserialize;
 use super::{ListParams, page_or_watch, watch_all};
 use crate::auth::Session;
 use crate::doc::{Operation, Routes};
-use crate::http::extract::{Params, Segment, with_etag};
+use crate::http::extract::{Params, Segment, json, with_etag};
 use crate::http::page::ListScope;
 use crate::http::problem::Answer;
 use crate::state::Api;
@@ -96,7 +95,7 @@ async fn get_story(
     Segment(id): Segment<StoryId>,
 ) -> Answer<Response> {
     let story = api.pilot.story(&session.tenant, &session.caller, id).await?;
-    Ok(Json(StoryDetail::from(story)).into_response())
+    Ok(json(&StoryDetail::from(story)))
 }
 
 async fn list_notifications(
@@ -118,7 +117,7 @@ async fn see_notification(
     Segment(id): Segment<NotificationId>,
 ) -> Answer<Response> {
     let seen = api.pilot.see_notification(&session.tenant, &session.caller, id).await?;
-    Ok(with_etag(StatusCode::OK, seen.revision, NotificationView::from(seen)))
+    Ok(with_etag(StatusCode::OK, seen.revision, &NotificationView::from(seen)))
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,16 +1,20 @@
 //! The guard's rules. Each part is read and replaced by itself; all share one revision.
 
+use std::convert::identity;
+
 use axum::extract::State;
 use axum::response::Response;
+use futures::future::BoxFuture;
 use http::StatusCode;
 use oag_guard::{Book, KillScope, Limits, PolicySet, permissions};
-use oag_pilot::{Versioned, kinds};
-use oag_types::KindName;
+use oag_pilot::{Pilot, Versioned, kinds};
+use oag_types::{KindName, Problem};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::auth::Session;
 use crate::doc::{Operation, Routes};
-use crate::http::extract::{Body, IfMatch, Revised, Segment, with_etag};
+use crate::http::extract::{Body, IfMatch, Segment, with_etag};
 use crate::http::problem::Answer;
 use crate::state::Api;
 use crate::wire::{
@@ -41,15 +45,21 @@ pub(super) fn routes(routes: Routes) -> Routes {
         routes
             .tag("guard")
             .add(policies.answers::<PoliciesView>(), get_part::<PoliciesView>)
-            .add(put_policies.reads::<PoliciesView>().answers::<PoliciesView>(), put_policies_part)
+            .add(
+                put_policies.reads::<PoliciesView>().answers::<PoliciesView>(),
+                put_part::<PoliciesView>,
+            )
             .add(limits.answers::<LimitsView>(), get_part::<LimitsView>)
-            .add(put_limits.reads::<LimitsView>().answers::<LimitsView>(), put_limits_part)
+            .add(put_limits.reads::<LimitsView>().answers::<LimitsView>(), put_part::<LimitsView>)
             .add(freezes.answers::<FreezesView>(), get_part::<FreezesView>)
-            .add(put_freezes.reads::<FreezesView>().answers::<FreezesView>(), put_freezes_part)
+            .add(
+                put_freezes.reads::<FreezesView>().answers::<FreezesView>(),
+                put_part::<FreezesView>,
+            )
             .add(rules.answers::<ApprovalRulesView>(), get_part::<ApprovalRulesView>)
             .add(
                 put_rules.reads::<ApprovalRulesView>().answers::<ApprovalRulesView>(),
-                put_approval_rules_part,
+                put_part::<ApprovalRulesView>,
             ),
     )
 }
@@ -81,63 +91,84 @@ fn switches(routes: Routes) -> Routes {
         .add(put_kind, put_autonomy)
 }
 
-async fn get_part<W>(State(api): State<Api>, session: Session) -> Answer<Response>
-where
-    W: From<Versioned<Book>> + Serialize,
-{
-    let book = api.pilot.book(&session.tenant, &session.caller).await?;
-    Ok(part::<W>(book))
+/// A part of the rules that is read by itself.
+trait Part: Serialize {
+    fn of(book: Book, revision: Option<u64>) -> Self;
 }
 
-fn part<W: From<Versioned<Book>> + Serialize>(book: Versioned<Book>) -> Response {
-    with_etag(StatusCode::OK, book.revision, W::from(book))
+/// A part that is replaced by itself, as a whole.
+trait Replaced: Part + DeserializeOwned + Send + 'static {
+    /// The revision it was read at, when it came along.
+    fn revision(&self) -> Option<u64>;
+
+    /// Puts it in the place of what is there.
+    fn save<'a>(
+        self,
+        pilot: &'a Pilot,
+        session: &'a Session,
+        expected: Option<u64>,
+    ) -> BoxFuture<'a, Result<Versioned<Book>, Problem>>;
 }
 
-async fn put_policies_part(
+macro_rules! parts {
+    ($($view:ident { $field:ident: $from:expr, $save:ident($into:expr) })+) => {$(
+        impl Part for $view {
+            fn of(book: Book, revision: Option<u64>) -> Self {
+                let from: fn(Book) -> _ = $from;
+                Self { $field: from(book), revision }
+            }
+        }
+
+        impl Replaced for $view {
+            fn revision(&self) -> Option<u64> {
+                self.revision
+            }
+
+            fn save<'a>(
+                self,
+                pilot: &'a Pilot,
+                session: &'a Session,
+                expected: Option<u64>,
+            ) -> BoxFuture<'a, Result<Versioned<Book>, Problem>> {
+                let value = $into(self.$field);
+                Box::pin(pilot.$save(&session.tenant, &session.caller, value, expected))
+            }
+        }
+    )+};
+}
+
+parts! {
+    PoliciesView {
+        policies: |book| book.policies.policies, set_policies(|policies| PolicySet { policies })
+    }
+    LimitsView { rules: |book| book.limits.rules, set_limits(|rules| Limits { rules }) }
+    FreezesView { freezes: |book| book.freezes, set_freezes(identity) }
+    ApprovalRulesView { rules: |book| book.approval_rules, set_approval_rules(identity) }
+}
+
+impl Part for KillSwitchView {
+    fn of(book: Book, revision: Option<u64>) -> Self {
+        Self { kill_switch: book.kill_switch, revision }
+    }
+}
+
+async fn get_part<P: Part>(State(api): State<Api>, session: Session) -> Answer<Response> {
+    Ok(part::<P>(api.pilot.book(&session.tenant, &session.caller).await?))
+}
+
+async fn put_part<P: Replaced>(
     State(api): State<Api>,
     session: Session,
     if_match: IfMatch,
-    Revised { value, revision }: Revised<PoliciesView>,
+    Body(given): Body<P>,
 ) -> Answer<Response> {
-    let expected = if_match.or(revision).required(WHAT)?;
-    let policies = PolicySet { policies: value.policies };
-    let saved = api.pilot.set_policies(&session.tenant, &session.caller, policies, expected);
-    saved.await.map(part::<PoliciesView>).map_err(Into::into)
+    let expected = if_match.or(given.revision()).required(WHAT)?;
+    Ok(part::<P>(given.save(&api.pilot, &session, expected).await?))
 }
 
-async fn put_limits_part(
-    State(api): State<Api>,
-    session: Session,
-    if_match: IfMatch,
-    Revised { value, revision }: Revised<LimitsView>,
-) -> Answer<Response> {
-    let expected = if_match.or(revision).required(WHAT)?;
-    let limits = Limits { rules: value.rules };
-    let saved = api.pilot.set_limits(&session.tenant, &session.caller, limits, expected);
-    saved.await.map(part::<LimitsView>).map_err(Into::into)
-}
-
-async fn put_freezes_part(
-    State(api): State<Api>,
-    session: Session,
-    if_match: IfMatch,
-    Revised { value, revision }: Revised<FreezesView>,
-) -> Answer<Response> {
-    let expected = if_match.or(revision).required(WHAT)?;
-    let saved = api.pilot.set_freezes(&session.tenant, &session.caller, value.freezes, expected);
-    saved.await.map(part::<FreezesView>).map_err(Into::into)
-}
-
-async fn put_approval_rules_part(
-    State(api): State<Api>,
-    session: Session,
-    if_match: IfMatch,
-    Revised { value, revision }: Revised<ApprovalRulesView>,
-) -> Answer<Response> {
-    let expected = if_match.or(revision).required(WHAT)?;
-    let (tenant, caller) = (&session.tenant, &session.caller);
-    let saved = api.pilot.set_approval_rules(tenant, caller, value.rules, expected);
-    saved.await.map(part::<ApprovalRulesView>).map_err(Into::into)
+fn part<P: Part>(book: Versioned<Book>) -> Response {
+    let revision = book.revision;
+    with_etag(StatusCode::OK, revision, &P::of(book.value, Some(revision)))
 }
 
 async fn put_kill_switch(
@@ -171,5 +202,5 @@ async fn put_autonomy(
 
 fn autonomy(book: Versioned<Book>) -> Response {
     let names = kinds().iter().map(|kind| KindName::new(kind.name()));
-    with_etag(StatusCode::OK, book.revision, AutonomyView::of(book, names))
+    with_etag(StatusCode::OK, book.revision, &AutonomyView::of(book, names))
 }

@@ -1,29 +1,20 @@
 //! The ledger: head, rows, proofs, tiles, erasure.
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use oag_guard::permissions;
 use oag_types::Code;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-use utoipa::openapi::schema::Type;
+use serde::Deserialize;
 
 use crate::auth::Session;
 use crate::doc::{Operation, Routes};
-use crate::http::extract::{Body, Params, Segment};
+use crate::http::extract::{Body, Params, Segment, broken, json};
 use crate::http::page::page_size;
 use crate::http::problem::{Answer, Failure};
+use crate::shape::Shape;
 use crate::state::Api;
-use crate::wire::{LedgerHeadView, LedgerRowView, ReasonRequest};
-
-/// What an erasure did.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Erased {
-    /// Whether there was something to erase.
-    erased: bool,
-}
+use crate::wire::{Erased, ItemsView, LedgerHeadView, LedgerRowView, ReasonRequest};
 
 pub(super) fn routes(routes: Routes) -> Routes {
     let view =
@@ -34,9 +25,9 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .about("A C2SP checkpoint; the public key is in `/api/v1/ledger`.")
         .answers_media("text/plain");
     let rows = view("/api/v1/ledger/rows", "listLedgerRows", "Rows, oldest first")
-        .parameter("from", Type::Integer, "The first index; 0 when left out.")
-        .parameter("page_size", Type::Integer, "Most rows, at most 500.")
-        .parameter("subject", Type::String, "Only rows about this, such as an action id.")
+        .parameter("from", Shape::COUNT, "The first index; 0 when left out.")
+        .parameter("page_size", Shape::COUNT, "Most rows, at most 500.")
+        .parameter("subject", Shape::Text, "Only rows about this, such as an action id.")
         .answers_items::<LedgerRowView>();
     let row =
         view("/api/v1/ledger/rows/{index}", "getLedgerRow", "One row").answers::<LedgerRowView>();
@@ -66,9 +57,9 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .add(tile, get_tile)
 }
 
-async fn get_head(State(api): State<Api>, session: Session) -> Answer<Json<LedgerHeadView>> {
+async fn get_head(State(api): State<Api>, session: Session) -> Answer<Response> {
     let head = api.pilot.ledger_head(&session.tenant, &session.caller).await?;
-    Ok(Json(head.into()))
+    Ok(json(&LedgerHeadView::from(head)))
 }
 
 async fn get_checkpoint(State(api): State<Api>, session: Session) -> Answer<String> {
@@ -99,18 +90,18 @@ async fn list_rows(
         None => api.pilot.ledger_rows(tenant, caller, from, limit).await?,
     };
     let items: Vec<LedgerRowView> = rows.into_iter().map(LedgerRowView::from).collect();
-    Ok(Json(serde_json::json!({ "items": items })).into_response())
+    Ok(json(&ItemsView { items }))
 }
 
 async fn get_row(
     State(api): State<Api>,
     session: Session,
     Segment(index): Segment<u64>,
-) -> Answer<Json<LedgerRowView>> {
+) -> Answer<Response> {
     let rows = api.pilot.ledger_rows(&session.tenant, &session.caller, index, 1).await?;
     let row = rows.into_iter().find(|row| row.index == index);
     let row = row.ok_or_else(|| Failure::new(Code::NOT_FOUND, format!("no row {index}")))?;
-    Ok(Json(row.into()))
+    Ok(json(&LedgerRowView::from(row)))
 }
 
 async fn get_proof(
@@ -119,7 +110,7 @@ async fn get_proof(
     Segment(index): Segment<u64>,
 ) -> Answer<Response> {
     let bundle = api.pilot.ledger_proof(&session.tenant, &session.caller, index).await?;
-    let text = bundle.to_json().map_err(|error| super::broken(&error))?;
+    let text = bundle.to_json().map_err(|error| broken(&error))?;
     Ok(([(CONTENT_TYPE, "application/json")], text).into_response())
 }
 
@@ -128,10 +119,10 @@ async fn erase_row(
     session: Session,
     Segment(index): Segment<u64>,
     Body(request): Body<ReasonRequest>,
-) -> Answer<Json<Erased>> {
+) -> Answer<Response> {
     let (tenant, caller) = (&session.tenant, &session.caller);
     let erased = api.pilot.ledger_erase(tenant, caller, index, &request.reason).await?;
-    Ok(Json(Erased { erased }))
+    Ok(json(&Erased { erased }))
 }
 
 async fn get_tile(

@@ -10,8 +10,7 @@ mod server;
 mod services;
 mod signals;
 
-use axum::Json;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::HeaderMap;
 use oag_guard::permissions;
 use oag_pilot::{PageOf, PageRequest, Versioned};
@@ -19,17 +18,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::auth::Session;
 use crate::doc::Routes;
+use crate::http::extract::{broken, json};
 use crate::http::page::{ListScope, page_size};
 use crate::http::problem::{Answer, Failure};
 use crate::http::watch::{Topic, watch};
 use crate::state::Api;
 use crate::wire::PageView;
 
-/// What a panic or an unreadable document of our own becomes.
-fn broken(error: &dyn std::fmt::Display) -> Failure {
-    tracing::error!(%error, "internal error");
-    let text = "an unforeseen error; it is in the log under this request id";
-    Failure::new(oag_types::Code::INTERNAL, text)
+/// Runs what takes long or waits for files beside the tasks that serve connections.
+async fn aside(work: impl FnOnce() -> Answer<Response> + Send + 'static) -> Answer<Response> {
+    let work: Box<dyn FnOnce() -> Answer<Response> + Send> = Box::new(work);
+    tokio::task::spawn_blocking(work).await.map_err(|error| broken(&error))?
 }
 
 /// Every route there is.
@@ -93,7 +92,7 @@ async fn page_or_watch<D, W: From<Versioned<D>> + Serialize>(
     if params.watch {
         return watch_of(api, session, resource, headers, params.from_revision).await;
     }
-    Ok(Json(page_view::<D, W>(&scope, page)).into_response())
+    Ok(json(&page_view::<D, W>(&scope, page)))
 }
 
 fn page_view<D, W: From<Versioned<D>>>(

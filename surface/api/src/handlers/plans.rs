@@ -1,33 +1,33 @@
 //! Plans and action kinds.
 
-use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
 use oag_guard::permissions;
 use oag_pilot::{Phase, PlanFilter, PlanRecord, Versioned, kinds};
 use oag_types::{PlanId, ServiceName};
 use serde::Deserialize;
-use utoipa::openapi::schema::Type;
 
 use super::{ListParams, watch_of};
 use crate::auth::Session;
 use crate::doc::{Operation, Routes};
-use crate::http::extract::{Body, Params, Segment, with_etag};
+use crate::http::extract::{Body, Params, Segment, json, with_etag};
 use crate::http::page::ListScope;
 use crate::http::problem::{Answer, Failure};
+use crate::shape::Shape;
 use crate::state::Api;
 use crate::wire::{
-    CancelRequest, DigestRequest, KindView, PageView, PlanView, ProposalRequest, ResolveRequest,
+    CancelRequest, DigestRequest, ItemsView, KindView, PageView, PlanView, ProposalRequest,
+    ResolveRequest,
 };
 
 pub(super) fn routes(routes: Routes) -> Routes {
     let phases = "Only plans that stand here, such as `awaiting_approval`.";
     let list = Operation::get("/api/v1/plans", "listPlans", "Plans, newest first")
         .permission(permissions::PLAN_VIEW)
-        .parameter("phase", Type::String, phases)
-        .parameter("service", Type::String, "Only plans that act on this service.")
+        .parameter("phase", Shape::Text, phases)
+        .parameter("service", Shape::Text, "Only plans that act on this service.")
         .paged()
         .watched()
         .answers_page::<PlanView>();
@@ -38,7 +38,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
              answer, with status 200, is the plan and the verdict it would have.",
         )
         .permission(permissions::PLAN_PROPOSE)
-        .parameter("dry_run", Type::Boolean, "Only say what would be recorded.")
+        .parameter("dry_run", Shape::Flag, "Only say what would be recorded.")
         .reads::<ProposalRequest>()
         .answers_with::<PlanView>(StatusCode::CREATED)
         .also(StatusCode::OK);
@@ -123,12 +123,11 @@ async fn list_plans(
     if list.watch {
         return watch_of(&api, &session, "plan", &headers, list.from_revision).await;
     }
-    Ok(Json(PageView {
+    Ok(json(&PageView {
         items: page.items.into_iter().map(PlanView::short).collect(),
         next_page_token: page.next.map(|next| scope.token(&next)),
         revision: page.revision,
-    })
-    .into_response())
+    }))
 }
 
 #[derive(Debug, Deserialize)]
@@ -147,7 +146,7 @@ async fn propose_plan(
     let (tenant, caller) = (&session.tenant, &session.caller);
     if params.dry_run {
         let value = api.pilot.preview(tenant, caller, request.into()).await?;
-        return Ok(Json(PlanView::whole(Versioned { value, revision: 0 })).into_response());
+        return Ok(json(&PlanView::whole(Versioned { value, revision: 0 })));
     }
     let plan = api.pilot.propose(tenant, caller, request.into()).await?;
     let location = format!("/api/v1/plans/{}", plan.value.id());
@@ -207,13 +206,13 @@ async fn resolve_plan(
     Ok(whole(StatusCode::OK, plan))
 }
 
-async fn list_kinds(_session: Session) -> Json<serde_json::Value> {
+async fn list_kinds(_session: Session) -> Response {
     let items: Vec<KindView> = kinds().iter().map(|kind| KindView::from(*kind)).collect();
-    Json(serde_json::json!({ "items": items }))
+    json(&ItemsView { items })
 }
 
 pub(super) fn whole(status: StatusCode, plan: Versioned<PlanRecord>) -> Response {
-    with_etag(status, plan.revision, PlanView::whole(plan))
+    with_etag(status, plan.revision, &PlanView::whole(plan))
 }
 
 fn phase_of(text: &str) -> Answer<Phase> {

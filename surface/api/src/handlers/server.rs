@@ -2,25 +2,28 @@
 
 use axum::extract::{Request, State};
 use axum::response::{Html, IntoResponse, Response};
-use http::HeaderMap;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode};
 use oag_guard::permissions;
 use oag_types::Code;
 use serde::Deserialize;
-use utoipa::openapi::schema::Type;
 
-use crate::auth::{address, session_of};
+use crate::auth::session_of;
 use crate::doc::{Operation, Routes};
 use crate::http::extract::{Params, Segment};
 use crate::http::problem::{Answer, Failure};
 use crate::pages;
 use crate::probe::{Health, live, ready, startup};
+use crate::shape::Shape;
 use crate::state::Api;
 
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    let probe = |path, id, summary| Operation::get(path, id, summary).public().answers::<Health>();
+    let probe = |path, id, summary| {
+        let probe = Operation::get(path, id, summary).public().answers::<Health>();
+        probe.also(StatusCode::SERVICE_UNAVAILABLE)
+    };
     let failing = "503 names the parts that are not well.";
     let live_doc = probe("/health/live", "isLive", "Need it not be restarted?").about(failing);
     let ready_doc = probe("/health/ready", "isReady", "Can it serve requests?").about(failing);
@@ -37,7 +40,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .public()
         .answers_media("text/html");
     let landing = Operation::get("/", "getLandingPage", "How to connect, for people")
-        .parameter("lang", Type::String, "`zh` or `en`; else by Accept-Language.")
+        .parameter("lang", Shape::Text, "`zh` or `en`; else by Accept-Language.")
         .public()
         .answers_media("text/html");
     routes
@@ -52,10 +55,9 @@ pub(super) fn routes(routes: Routes) -> Routes {
 }
 
 async fn get_metrics(State(api): State<Api>, request: Request) -> Answer<Response> {
-    let (headers, from) = (request.headers().clone(), address(request.extensions()));
-    drop(request);
     if !api.config.metrics_public {
-        let session = session_of(&api, &headers, from).await?;
+        let (parts, _) = request.into_parts();
+        let session = session_of(&api, &parts.headers, &parts.extensions).await?;
         session.require(&api, permissions::METRICS_VIEW, None).await?;
     }
     Ok(([(CONTENT_TYPE, METRICS_TYPE)], api.metrics.encode()).into_response())

@@ -2,61 +2,48 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use futures::StreamExt;
 use futures::stream;
 use http::{HeaderMap, StatusCode};
 use oag_guard::permissions;
-use oag_pilot::{ActionWish, Observed, Proposal, Versioned};
-use oag_types::{Code, KindName, Origin, Problem, Service, ServiceName};
-use serde::{Deserialize, Serialize};
-use utoipa::openapi::schema::Type;
+use oag_pilot::{ActionWish, Observed, Proposal};
+use oag_types::{Code, KindName, Origin, Problem, ServiceName};
+use serde::Deserialize;
 
 use super::plans::whole;
-use super::{ListParams, watch_of};
+use super::{ListParams, aside, watch_of};
 use crate::auth::Session;
 use crate::doc::{Operation, Routes};
-use crate::http::extract::{Body, IfMatch, Params, Revised, Segment, with_etag};
+use crate::http::extract::{Body, IfMatch, Params, Segment, json, with_etag};
 use crate::http::page::{ListScope, page_size};
 use crate::http::problem::{Answer, Failure};
+use crate::shape::Shape;
 use crate::state::Api;
-use crate::wire::{BreakerView, LoadView, LogsView, PageView, PlanView, ReasonRequest, rules};
+use crate::wire::{
+    BreakerView, ItemsView, LoadView, LogsView, PageView, PlanView, ReasonRequest, Service,
+};
 
 const OBSERVED_AT_ONCE: usize = 16;
 const LOAD_STEPS_MAX: usize = 2_880;
-
-/// A service with its revision.
-#[derive(Debug, Serialize)]
-struct ServiceDocument {
-    #[serde(flatten)]
-    service: Service,
-    revision: u64,
-}
-
-impl From<Versioned<Service>> for ServiceDocument {
-    fn from(found: Versioned<Service>) -> Self {
-        Self { service: found.value, revision: found.revision }
-    }
-}
 
 pub(super) fn routes(routes: Routes) -> Routes {
     let list = Operation::get("/api/v1/services", "listServices", "The services one may see")
         .permission(permissions::SERVICE_VIEW)
         .paged()
         .watched()
-        .answers_page::<rules::Service>();
+        .answers_page::<Service>();
     let read = Operation::get("/api/v1/services/{name}", "getService", "One service")
         .permission(permissions::SERVICE_VIEW)
-        .answers::<rules::Service>();
+        .answers::<Service>();
     let put = Operation::put("/api/v1/services/{name}", "putService", "Create or change a service")
         .about(
             "An existing service needs `If-Match` or `revision` in the body. 201 when it is new.",
         )
         .permission(permissions::SERVICE_CREATE)
-        .reads::<rules::Service>()
-        .answers::<rules::Service>()
+        .reads::<Service>()
+        .answers::<Service>()
         .also(StatusCode::CREATED);
     let delete =
         Operation::delete("/api/v1/services/{name}", "deleteService", "Take a service out")
@@ -65,15 +52,15 @@ pub(super) fn routes(routes: Routes) -> Routes {
     let observed =
         Operation::get("/api/v1/services/{name}/observed", "observeService", "Its present state")
             .permission(permissions::SERVICE_VIEW)
-            .answers::<rules::Observed>();
+            .answers::<Observed>();
     let logs = Operation::get("/api/v1/services/{name}/logs", "getLogs", "Its last output")
         .permission(permissions::LOG_VIEW)
-        .parameter("limit", Type::Integer, "Most lines, 1 to 5,000; 200 when left out.")
+        .parameter("limit", Shape::COUNT, "Most lines, 1 to 5,000; 200 when left out.")
         .answers::<LogsView>();
     let load = Operation::get("/api/v1/services/{name}/load", "getLoad", "Its load and forecast")
         .permission(permissions::SIGNAL_VIEW)
-        .parameter("metric", Type::String, "The metric; `request_rate` when left out.")
-        .parameter("steps", Type::Integer, "How many steps back, 1 to 2,880; 120 when left out.")
+        .parameter("metric", Shape::Text, "The metric; `request_rate` when left out.")
+        .parameter("steps", Shape::COUNT, "How many steps back, 1 to 2,880; 120 when left out.")
         .answers::<LoadView>();
     breaker_routes(
         routes
@@ -125,17 +112,16 @@ async fn list_services(
     let revision =
         store.revision(&session.tenant).await.map_err(crate::http::idempotency::store_failure)?;
     let mut services = api.pilot.services(&session.tenant, &session.caller).await?;
-    services.sort_by(|a, b| a.value.name.cmp(&b.value.name));
+    // They come by name, which is their id.
     services.retain(|s| after.as_deref().is_none_or(|after| s.value.name.as_str() > after));
     let more = services.len() > size;
     services.truncate(size);
     let last = services.last().filter(|_| more);
-    Ok(Json(PageView {
+    Ok(json(&PageView {
         next_page_token: last.map(|service| scope.token(service.value.name.as_str())),
-        items: services.into_iter().map(ServiceDocument::from).collect(),
+        items: services.into_iter().map(Service::from).collect(),
         revision,
-    })
-    .into_response())
+    }))
 }
 
 async fn get_service(
@@ -144,7 +130,7 @@ async fn get_service(
     Segment(name): Segment<ServiceName>,
 ) -> Answer<Response> {
     let found = api.pilot.service(&session.tenant, &session.caller, &name).await?;
-    Ok(with_etag(StatusCode::OK, found.revision, ServiceDocument::from(found)))
+    Ok(with_etag(StatusCode::OK, found.revision, &Service::from(found)))
 }
 
 async fn put_service(
@@ -152,19 +138,19 @@ async fn put_service(
     session: Session,
     Segment(name): Segment<ServiceName>,
     if_match: IfMatch,
-    Revised { value: service, revision }: Revised<Service>,
+    Body(service): Body<Service>,
 ) -> Answer<Response> {
     if service.name != name {
         let text = format!("is '{}', but the path says '{name}'", service.name);
         return Err(Failure::field("name", text));
     }
     let (tenant, caller) = (&session.tenant, &session.caller);
-    let base = if_match.or(revision);
+    let base = if_match.or(service.revision);
     let exists = api.pilot.service(tenant, caller, &name).await.is_ok();
     let expected = if exists { base.required("the service")? } else { base.optional() };
-    let saved = api.pilot.put_service(tenant, caller, service, expected).await?;
+    let saved = api.pilot.put_service(tenant, caller, service.entry(), expected).await?;
     let status = if exists { StatusCode::OK } else { StatusCode::CREATED };
-    Ok(with_etag(status, saved.revision, ServiceDocument::from(saved)))
+    Ok(with_etag(status, saved.revision, &Service::from(saved)))
 }
 
 async fn delete_service(
@@ -182,8 +168,8 @@ async fn observe_service(
     State(api): State<Api>,
     session: Session,
     Segment(name): Segment<ServiceName>,
-) -> Answer<Json<Observed>> {
-    Ok(Json(api.pilot.observe(&session.tenant, &session.caller, &name).await?))
+) -> Answer<Response> {
+    Ok(json(&api.pilot.observe(&session.tenant, &session.caller, &name).await?))
 }
 
 #[derive(Debug, Deserialize)]
@@ -197,10 +183,10 @@ async fn get_logs(
     session: Session,
     Segment(name): Segment<ServiceName>,
     Params(params): Params<LogParams>,
-) -> Answer<Json<LogsView>> {
+) -> Answer<Response> {
     let limit = params.limit.unwrap_or(200);
     let items = api.pilot.logs(&session.tenant, &session.caller, &name, limit).await?;
-    Ok(Json(LogsView { items }))
+    Ok(json(&LogsView { items }))
 }
 
 #[derive(Debug, Deserialize)]
@@ -215,13 +201,13 @@ async fn get_load(
     session: Session,
     Segment(name): Segment<ServiceName>,
     Params(params): Params<LoadParams>,
-) -> Answer<Json<LoadView>> {
+) -> Answer<Response> {
     let service = api.pilot.service(&session.tenant, &session.caller, &name).await?.value;
     session.require(&api, permissions::SIGNAL_VIEW, Some(&service)).await?;
     let metric = params.metric.unwrap_or_else(|| "request_rate".to_owned());
     let steps = params.steps.unwrap_or(120).clamp(1, LOAD_STEPS_MAX);
     let (hub, tenant, now) = (api.hub.clone(), session.tenant, api.clock.now());
-    let load = tokio::task::spawn_blocking(move || {
+    aside(move || {
         let view = hub.view(&tenant, &service, &metric, steps, now);
         let forecast = hub.forecast(&tenant, &service, &metric, now);
         let metrics = hub.metrics(&tenant, &service.name);
@@ -231,9 +217,9 @@ async fn get_load(
             load.forecast_low = Some(forecast.lo);
             load.forecast_high = Some(forecast.hi);
         }
-        load
-    });
-    load.await.map(Json).map_err(|error| super::broken(&error))
+        Ok(json(&load))
+    })
+    .await
 }
 
 async fn list_breakers(State(api): State<Api>, session: Session) -> Answer<Response> {
@@ -250,7 +236,7 @@ async fn list_breakers(State(api): State<Api>, session: Session) -> Answer<Respo
         .buffered(OBSERVED_AT_ONCE)
         .collect()
         .await;
-    Ok(Json(serde_json::json!({ "items": items })).into_response())
+    Ok(json(&ItemsView { items }))
 }
 
 fn breaker_of(service: ServiceName, seen: Result<Observed, Problem>) -> BreakerView {

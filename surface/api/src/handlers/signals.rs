@@ -1,21 +1,21 @@
 //! Signals in, series out.
 
-use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::StatusCode;
 use oag_guard::permissions;
 use oag_ops::{IngestReport, SeriesFilter};
 use oag_types::{Code, Labels, Problem, SeriesKey, Signal, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
-use utoipa::openapi::schema::Type;
 
+use super::aside;
 use super::plans::service_of;
 use crate::auth::Session;
 use crate::doc::{Operation, Routes};
-use crate::http::extract::{Body, Params, Raw, parse_json};
+use crate::http::extract::{Body, Params, Raw, json, json_with, parse_json};
 use crate::http::problem::{Answer, Failure};
+use crate::shape::Shape;
 use crate::state::Api;
 use crate::wire::{
     BackfillDone, BackfillRequest, SeriesKeyView, SeriesList, SeriesScoreView, SeriesWindow,
@@ -46,22 +46,22 @@ pub(super) fn routes(routes: Routes) -> Routes {
     let labels = "Labels, as `service=order,az=a` or as a JSON object.";
     let list = Operation::get("/api/v1/series", "listSeries", "The series there are")
         .permission(permissions::SIGNAL_VIEW)
-        .parameter("service", Type::String, "Only series of this service.")
-        .parameter("prefix", Type::String, "Only metric names that begin with this.")
-        .parameter("limit", Type::Integer, "Most series, 1 to 1,000.")
+        .parameter("service", Shape::Text, "Only series of this service.")
+        .parameter("prefix", Shape::Text, "Only metric names that begin with this.")
+        .parameter("limit", Shape::COUNT, "Most series, 1 to 1,000.")
         .answers::<SeriesList>();
     let window = Operation::get("/api/v1/series/window", "getSeriesWindow", "Samples of a series")
         .about("At most 10,000 at once; `next_from` says where to go on.")
         .permission(permissions::SIGNAL_VIEW)
-        .needs("name", Type::String, "Metric name.")
-        .parameter("labels", Type::String, labels)
-        .needs("from", Type::String, "The first moment, RFC 3339 or milliseconds.")
-        .parameter("to", Type::String, "The end, not included; now when left out.")
+        .needs("name", Shape::Text, "Metric name.")
+        .parameter("labels", Shape::Text, labels)
+        .needs("from", Shape::Text, "The first moment, RFC 3339 or milliseconds.")
+        .parameter("to", Shape::Text, "The end, not included; now when left out.")
         .answers::<SeriesWindow>();
     let score = Operation::get("/api/v1/series/score", "getSeriesScore", "How unusual it is now")
         .permission(permissions::SIGNAL_VIEW)
-        .needs("name", Type::String, "Metric name.")
-        .parameter("labels", Type::String, labels)
+        .needs("name", Shape::Text, "Metric name.")
+        .parameter("labels", Shape::Text, labels)
         .answers::<SeriesScoreView>();
     routes
         .tag("signals")
@@ -88,16 +88,18 @@ async fn send_signals(State(api): State<Api>, session: Session, raw: Raw) -> Ans
         }
     }
     let hub = api.hub.clone();
-    let ingested = tokio::task::spawn_blocking(move || hub.ingest(&session.tenant, &signals));
-    let mut report = ingested.await.map_err(|error| super::broken(&error))?;
-    let rejected = std::mem::take(&mut report.rejected);
-    let place = |at: usize| places.get(at).copied().unwrap_or(at);
-    refused.extend(rejected.into_iter().map(|(at, problem)| (place(at), problem)));
-    refused.sort_by_key(|(index, _)| *index);
-    if count > 0 && refused.len() == count {
-        return Err(nothing_taken(refused));
-    }
-    Ok((StatusCode::ACCEPTED, Json(taken(&report, refused))).into_response())
+    aside(move || {
+        let mut report = hub.ingest(&session.tenant, &signals);
+        let rejected = std::mem::take(&mut report.rejected);
+        let place = |at: usize| places.get(at).copied().unwrap_or(at);
+        refused.extend(rejected.into_iter().map(|(at, problem)| (place(at), problem)));
+        refused.sort_unstable_by_key(|(index, _)| *index);
+        if count > 0 && refused.len() == count {
+            return Err(nothing_taken(refused));
+        }
+        Ok(json_with(StatusCode::ACCEPTED, &taken(&report, refused)))
+    })
+    .await
 }
 
 /// When every signal was refused, the first reason decides on the code.
@@ -180,14 +182,15 @@ async fn backfill_series(
     State(api): State<Api>,
     session: Session,
     Body(request): Body<BackfillRequest>,
-) -> Answer<Json<BackfillDone>> {
+) -> Answer<Response> {
     session.require(&api, permissions::SIGNAL_WRITE, None).await?;
     let key = SeriesKey { name: request.name, labels: request.labels };
     let hub = api.hub.clone();
-    let work =
-        tokio::task::spawn_blocking(move || hub.backfill(&session.tenant, &key, &request.samples));
-    let report = work.await.map_err(|error| super::broken(&error))??;
-    Ok(Json(report.into()))
+    aside(move || {
+        let report = hub.backfill(&session.tenant, &key, &request.samples)?;
+        Ok(json(&BackfillDone::from(report)))
+    })
+    .await
 }
 
 #[derive(Debug, Deserialize)]
@@ -202,7 +205,7 @@ async fn list_series(
     State(api): State<Api>,
     session: Session,
     Params(params): Params<SeriesParams>,
-) -> Answer<Json<SeriesList>> {
+) -> Answer<Response> {
     let service = params.service.as_deref().map(service_of).transpose()?;
     session.require_on(&api, permissions::SIGNAL_VIEW, service.as_ref()).await?;
     let limit = params.limit.unwrap_or(SERIES_MAX).clamp(1, SERIES_MAX);
@@ -210,7 +213,7 @@ async fn list_series(
     let mut keys = api.hub.series(&session.tenant, &filter);
     let more = keys.len() > limit;
     keys.truncate(limit);
-    Ok(Json(SeriesList { items: keys.into_iter().map(SeriesKeyView::from).collect(), more }))
+    Ok(json(&SeriesList { items: keys.into_iter().map(SeriesKeyView::from).collect(), more }))
 }
 
 #[derive(Debug, Deserialize)]
@@ -226,21 +229,20 @@ async fn get_window(
     State(api): State<Api>,
     session: Session,
     Params(params): Params<WindowParams>,
-) -> Answer<Json<SeriesWindow>> {
+) -> Answer<Response> {
     let key = key_of(params.name, params.labels.as_deref())?;
     session.require_on(&api, permissions::SIGNAL_VIEW, key.service().as_ref()).await?;
     let from = moment("from", &params.from)?;
     let to = params.to.as_deref().map(|to| moment("to", to)).transpose()?;
     let to = to.unwrap_or_else(|| api.clock.now());
     let hub = api.hub.clone();
-    let work = tokio::task::spawn_blocking(move || {
-        let samples = hub.window(&session.tenant, &key, from, to);
-        (key, samples)
-    });
-    let (key, mut samples) = work.await.map_err(|error| super::broken(&error))?;
-    let next_from = samples.get(WINDOW_SAMPLES_MAX).map(|sample| sample.at);
-    samples.truncate(WINDOW_SAMPLES_MAX);
-    Ok(Json(SeriesWindow { series: key.into(), samples, next_from }))
+    aside(move || {
+        let mut samples = hub.window(&session.tenant, &key, from, to);
+        let next_from = samples.get(WINDOW_SAMPLES_MAX).map(|sample| sample.at);
+        samples.truncate(WINDOW_SAMPLES_MAX);
+        Ok(json(&SeriesWindow { series: key.into(), samples, next_from }))
+    })
+    .await
 }
 
 #[derive(Debug, Deserialize)]
@@ -254,7 +256,7 @@ async fn get_score(
     State(api): State<Api>,
     session: Session,
     Params(params): Params<ScoreParams>,
-) -> Answer<Json<SeriesScoreView>> {
+) -> Answer<Response> {
     let key = key_of(params.name, params.labels.as_deref())?;
     session.require_on(&api, permissions::SIGNAL_VIEW, key.service().as_ref()).await?;
     let latest = api.hub.latest(&session.tenant, &key);
@@ -262,7 +264,7 @@ async fn get_score(
         return Err(Problem::not_found("series", &key).into());
     }
     let score = api.hub.score(&session.tenant, &key);
-    Ok(Json(SeriesScoreView {
+    Ok(json(&SeriesScoreView {
         series: key.into(),
         latest,
         score: score.as_ref().map(|score| score.score),

@@ -20,7 +20,7 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_CHARS_MAX: usize = 128;
 
 /// Surrounds every request.
-pub(crate) async fn surround(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn surround(State(api): State<Api>, request: Request, next: Next) -> Response {
     let id = request_id(&api, request.headers());
     let started = api.clock.monotonic();
     let route = request
@@ -28,7 +28,6 @@ pub(crate) async fn surround(State(api): State<Api>, mut request: Request, next:
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
     let method = request.method().clone();
-    request.extensions_mut().insert(api.clone());
     let span = tracing::info_span!("request", request_id = id, route);
     let answer = answer(&api, request, next).instrument(span);
     let mut response = REQUEST_ID.scope(id.clone(), answer).await;

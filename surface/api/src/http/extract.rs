@@ -3,15 +3,16 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, IF_MATCH};
+use http::header::{CONTENT_TYPE, ETAG, IF_MATCH};
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use oag_types::{Code, Problem};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use super::problem::Failure;
 use crate::state::Api;
@@ -23,13 +24,6 @@ pub(crate) struct Bulk;
 /// A JSON body.
 #[derive(Debug)]
 pub(crate) struct Body<T>(pub(crate) T);
-
-/// A JSON document to be written, apart from the revision that it may carry as it was read.
-#[derive(Debug)]
-pub(crate) struct Revised<T> {
-    pub(crate) value: T,
-    pub(crate) revision: Option<u64>,
-}
 
 /// A body as it came, with its media type.
 #[derive(Debug)]
@@ -111,25 +105,6 @@ impl<T: DeserializeOwned> FromRequest<Api> for Body<T> {
     }
 }
 
-impl<T: DeserializeOwned> FromRequest<Api> for Revised<T> {
-    type Rejection = Failure;
-
-    async fn from_request(request: Request, api: &Api) -> Result<Self, Failure> {
-        let bytes = json_bytes(request, api).await?;
-        let mut document: Value = parse_json(&bytes)?;
-        let taken = document.as_object_mut().and_then(|object| object.remove("revision"));
-        let revision = match taken {
-            None | Some(Value::Null) => None,
-            Some(found) => {
-                Some(found.as_u64().ok_or_else(|| Failure::field("revision", "must be a number"))?)
-            }
-        };
-        let value = serde_path_to_error::deserialize(document)
-            .map_err(|error| located(&error.path().to_string(), &error.inner().to_string()))?;
-        Ok(Self { value, revision })
-    }
-}
-
 async fn json_bytes(request: Request, api: &Api) -> Result<Bytes, Failure> {
     let raw = Raw::from_request(request, api).await?;
     if is_json(&raw.media) {
@@ -160,14 +135,16 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
         let read = Query::<T>::try_from_uri(&parts.uri);
-        read.map(|Query(value)| Self(value)).map_err(|rejection| {
-            let text = rejection.body_text();
-            let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
-            match text.split_once(": ") {
-                Some((field, message)) if !field.contains(' ') => Failure::field(field, message),
-                _ => Failure::new(Code::INVALID_INPUT, format!("query: {text}")),
-            }
-        })
+        read.map(|Query(value)| Self(value)).map_err(|rejection| wrong_query(&rejection))
+    }
+}
+
+fn wrong_query(rejection: &QueryRejection) -> Failure {
+    let text = rejection.body_text();
+    let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+    match text.split_once(": ") {
+        Some((field, message)) if !field.contains(' ') => Failure::field(field, message),
+        _ => Failure::new(Code::INVALID_INPUT, format!("query: {text}")),
     }
 }
 
@@ -179,13 +156,17 @@ where
 {
     type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
-        let Path(found) = Path::<Vec<(String, String)>>::from_request_parts(parts, state)
-            .await
-            .map_err(|rejection| Failure::new(Code::INVALID_INPUT, rejection.body_text()))?;
-        let (name, text) = found.into_iter().next().unwrap_or_default();
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        let (name, text) = segment(parts).await?;
         text.parse().map(Self).map_err(|error: T::Err| Failure::field(name, error.to_string()))
     }
+}
+
+async fn segment(parts: &mut Parts) -> Result<(String, String), Failure> {
+    let Path(found) = Path::<Vec<(String, String)>>::from_request_parts(parts, &())
+        .await
+        .map_err(|rejection| Failure::new(Code::INVALID_INPUT, rejection.body_text()))?;
+    Ok(found.into_iter().next().unwrap_or_default())
 }
 
 /// Reads a body up to a limit.
@@ -246,13 +227,42 @@ fn is_json(media: &str) -> bool {
     media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"))
 }
 
+/// A document as it is sent.
+pub(crate) fn json<T: serde::Serialize>(body: &T) -> Response {
+    written(StatusCode::OK, serde_json::to_vec(body))
+}
+
+/// The same under another status.
+pub(crate) fn json_with<T: serde::Serialize>(status: StatusCode, body: &T) -> Response {
+    written(status, serde_json::to_vec(body))
+}
+
 /// A document with the revision it stands at, as `ETag`.
 pub(crate) fn with_etag<T: serde::Serialize>(
     status: StatusCode,
     revision: u64,
-    body: T,
-) -> axum::response::Response {
-    use axum::response::IntoResponse;
-    let etag = [(http::header::ETAG, format!("\"{revision}\""))];
-    (status, etag, axum::Json(body)).into_response()
+    body: &T,
+) -> Response {
+    let mut response = written(status, serde_json::to_vec(body));
+    if let Ok(etag) = HeaderValue::try_from(format!("\"{revision}\"")) {
+        response.headers_mut().insert(ETAG, etag);
+    }
+    response
+}
+
+fn written(status: StatusCode, written: serde_json::Result<Vec<u8>>) -> Response {
+    match written {
+        Ok(bytes) => {
+            (status, [(CONTENT_TYPE, HeaderValue::from_static("application/json"))], bytes)
+                .into_response()
+        }
+        Err(error) => broken(&error).into_response(),
+    }
+}
+
+/// What a panic or an unreadable document of our own becomes.
+pub(crate) fn broken(error: &dyn Display) -> Failure {
+    tracing::error!(%error, "internal error");
+    let text = "an unforeseen error; it is in the log under this request id";
+    Failure::new(Code::INTERNAL, text)
 }

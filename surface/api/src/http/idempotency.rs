@@ -8,10 +8,8 @@
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 
-use axum::Extension;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use http::header::{CONTENT_TYPE, ETAG, LOCATION};
@@ -28,7 +26,8 @@ use tracing::Instrument;
 use super::edge::panicked;
 use super::extract::{Bulk, read_body};
 use super::problem::{Answer, Failure, REQUEST_ID};
-use crate::auth::Session;
+use crate::auth::{Session, unauthenticated};
+use crate::doc::{Answering, Endpoint};
 use crate::state::Api;
 
 /// Where keys are kept. Not shown by watches.
@@ -64,33 +63,22 @@ struct KeptAnswer {
 }
 
 /// Surrounds routes with effects.
-pub(crate) async fn once(
-    Extension(api): Extension<Api>,
-    Extension(session): Extension<Session>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(crate) async fn once(api: Api, request: Request, endpoint: Endpoint) -> Response {
     if !request.headers().contains_key(KEY) {
-        return run_on(&api, next.run(request)).await;
+        return to_the_end(api, request, endpoint).await;
     }
-    guarded(api, session, request, next).await.unwrap_or_else(IntoResponse::into_response)
+    guarded(api, request, endpoint).await.unwrap_or_else(IntoResponse::into_response)
 }
 
 /// Surrounds routes with effects that take no key.
-pub(crate) async fn to_the_end(
-    Extension(api): Extension<Api>,
-    request: Request,
-    next: Next,
-) -> Response {
-    run_on(&api, next.run(request)).await
+pub(crate) async fn to_the_end(api: Api, request: Request, endpoint: Endpoint) -> Response {
+    let work = endpoint(api.clone(), request);
+    run_on(&api, work).await
 }
 
 /// Runs what takes effect in a task of its own, so that it ends whole even when the client goes
 /// away or the time is over.
-async fn run_on<F>(api: &Api, work: F) -> Response
-where
-    F: Future<Output = Response> + Send + 'static,
-{
+async fn run_on(api: &Api, work: Answering) -> Response {
     let (sender, receiver) = oneshot::channel();
     let request_id = REQUEST_ID.try_with(Clone::clone).unwrap_or_default();
     let span = tracing::Span::current();
@@ -109,8 +97,9 @@ where
     receiver.await.unwrap_or_else(lost)
 }
 
-async fn guarded(api: Api, session: Session, request: Request, next: Next) -> Answer<Response> {
+async fn guarded(api: Api, request: Request, endpoint: Endpoint) -> Answer<Response> {
     let (parts, body) = request.into_parts();
+    let session = parts.extensions.get::<Session>().cloned().ok_or_else(unauthenticated)?;
     let key = key_of(&parts)?;
     let limit = match parts.extensions.get::<Bulk>() {
         Some(Bulk) => api.config.bulk_bytes_max,
@@ -130,11 +119,11 @@ async fn guarded(api: Api, session: Session, request: Request, next: Next) -> An
             Ok(Some(replay)) => return replay,
             Err(failure) => return failure.into_response(),
         }
-        let ended = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+        let ended = AssertUnwindSafe(endpoint(worker.clone(), request)).catch_unwind().await;
         let response = ended.unwrap_or_else(panicked);
         finish(&worker, &session.tenant, &id, hash, response, shown_once).await
     };
-    Ok(run_on(&api, work).await)
+    Ok(run_on(&api, Box::pin(work)).await)
 }
 
 /// Writes the key down as running, or answers from what is there.

@@ -5,7 +5,6 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use oag_types::{Code, ErrorKind, Problem};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 tokio::task_local! {
     /// The id of the request being answered.
@@ -23,42 +22,44 @@ pub(crate) struct Failure {
     status: Option<StatusCode>,
 }
 
-/// An error as it is sent: `application/problem+json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({
-    "type": "/docs/errors/OAG-1001", "title": "The input is not valid", "status": 400,
-    "detail": "actions[0].kind: no action kind 'skale'", "code": "OAG-1001",
-    "request_id": "req_019a0c7e5f0a7bd2a1b2c3d4e5f60718",
-    "errors": [{"field": "actions[0].kind", "message": "no action kind 'skale'"}]
-}))]
-pub struct ProblemDocument {
-    /// Where the page about this code is.
-    #[serde(rename = "type")]
-    pub type_: String,
-    /// What kind of error it is; the same for every error of this code.
-    pub title: String,
-    /// The HTTP status.
-    pub status: u16,
-    /// What is wrong in this case, and what to do.
-    pub detail: String,
-    /// The code, `OAG-nnnn`.
-    pub code: String,
-    /// The id of the request, for the logs.
-    pub request_id: String,
-    /// Which fields are wrong.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub errors: Vec<FieldError>,
-}
+wire! {
+    /// An error as it is sent: `application/problem+json`.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[example({
+        "type": "/docs/errors/OAG-1001", "title": "The input is not valid", "status": 400,
+        "detail": "actions[0].kind: no action kind 'skale'", "code": "OAG-1001",
+        "request_id": "req_019a0c7e5f0a7bd2a1b2c3d4e5f60718",
+        "errors": [{"field": "actions[0].kind", "message": "no action kind 'skale'"}]
+    })]
+    pub struct ProblemDocument {
+        /// Where the page about this code is.
+        #[serde(rename = "type")]
+        pub type_: String,
+        /// What kind of error it is; the same for every error of this code.
+        pub title: String,
+        /// The HTTP status.
+        pub status: u16,
+        /// What is wrong in this case, and what to do.
+        pub detail: String,
+        /// The code, `OAG-nnnn`.
+        pub code: String,
+        /// The id of the request, for the logs.
+        pub request_id: String,
+        /// Which fields are wrong.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub errors: Vec<FieldError>,
+    }
 
-/// One field that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FieldError {
-    /// The path of the field.
-    pub field: String,
-    /// What is wrong with it.
-    pub message: String,
+    /// One field that is wrong.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct FieldError {
+        /// The path of the field.
+        pub field: String,
+        /// What is wrong with it.
+        pub message: String,
+    }
 }
 
 /// The status of a code. The only mapping of kinds to HTTP.

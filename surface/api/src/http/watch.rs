@@ -13,7 +13,6 @@ use oag_store_port::{Change, Store, StoreError};
 use oag_types::{Code, Tenant};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use utoipa::ToSchema;
 
 use super::idempotency::store_failure;
 use super::problem::{Answer, Failure};
@@ -21,30 +20,33 @@ use crate::auth::Session;
 use crate::state::Api;
 
 const READ_MAX: usize = 256;
-/// Other processes write too; their changes are seen after this time at the latest.
-const LOOK_MS: u64 = 2_000;
+/// Other processes write too; their changes are seen after this time at the latest. As often it is
+/// asked whether the caller is still let in.
+const LOOK: Duration = Duration::from_secs(2);
 
-/// A change, sent as the data of an event whose id is the revision.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"resource": "plan", "id": "pln_019a0c7e5f0a7bd2a1b2c3d4e5f60718", "revision": 42, "deleted": false}))]
-pub struct WatchEvent {
-    /// What kind of thing changed, such as `plan`.
-    pub resource: String,
-    /// Its id.
-    pub id: String,
-    /// The revision of the change.
-    pub revision: u64,
-    /// Whether it is gone.
-    pub deleted: bool,
-}
+wire! {
+    /// A change, sent as the data of an event whose id is the revision.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[example({"resource": "plan", "id": "pln_019a0c7e5f0a7bd2a1b2c3d4e5f60718", "revision": 42, "deleted": false})]
+    pub struct WatchEvent {
+        /// What kind of thing changed, such as `plan`.
+        pub resource: String,
+        /// Its id.
+        pub id: String,
+        /// The revision of the change.
+        pub revision: u64,
+        /// Whether it is gone.
+        pub deleted: bool,
+    }
 
-/// A sign that nothing before this revision is still to come; the data of an event `bookmark`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Bookmark {
-    /// The revision to go on from.
-    pub revision: u64,
+    /// A sign that nothing before this revision is still to come; the data of an event `bookmark`.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct Bookmark {
+        /// The revision to go on from.
+        pub revision: u64,
+    }
 }
 
 /// What a watch shows.
@@ -71,6 +73,7 @@ pub(crate) async fn watch(
     let store = api.pilot.store();
     // Subscribed before the first read, so that no tick is lost between the two.
     let ticks = api.pilot.watch();
+    let callers = api.known.changes();
     let resumed = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let present = store.revision(&session.tenant).await.map_err(store_failure)?;
     let at = resumed.or(from).unwrap_or(present);
@@ -86,6 +89,8 @@ pub(crate) async fn watch(
         topics,
         session: session.clone(),
         ticks,
+        callers,
+        renewed: api.clock.monotonic(),
         at,
         ready: VecDeque::new(),
         ends: api.clock.monotonic() + Duration::from_millis(api.config.watch_max_ms),
@@ -108,6 +113,10 @@ struct Watcher {
     session: Session,
     topics: Vec<Topic>,
     ticks: watch::Receiver<u64>,
+    /// Ticks when keys or principals change here.
+    callers: watch::Receiver<u64>,
+    /// When it was last asked who watches.
+    renewed: Duration,
     at: u64,
     ready: VecDeque<Event>,
     ends: Duration,
@@ -122,7 +131,7 @@ impl Watcher {
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);
             }
-            if self.over {
+            if self.over || !self.still_let_in().await {
                 return None;
             }
             match self.store.changes(&self.tenant, self.at, READ_MAX).await {
@@ -138,6 +147,19 @@ impl Watcher {
                 }
             }
         }
+    }
+
+    /// Asks now and then, and whenever keys or principals changed here, who watches.
+    async fn still_let_in(&mut self) -> bool {
+        let now = self.api.clock.monotonic();
+        let changed = self.callers.has_changed().unwrap_or(false);
+        if !changed && now.saturating_sub(self.renewed) < LOOK {
+            return true;
+        }
+        self.callers.mark_unchanged();
+        self.renewed = now;
+        self.over = !self.session.renew(&self.api).await;
+        !self.over
     }
 
     async fn take(&mut self, changes: Vec<Change>) {
@@ -168,18 +190,15 @@ impl Watcher {
         }
         if now >= self.next_bookmark {
             self.next_bookmark = now + Duration::from_millis(self.api.config.bookmark_ms);
-            if !self.session.still_valid(&self.api).await {
-                self.over = true;
-                return None;
-            }
             let revision = self.at;
             let data = serde_json::to_string(&Bookmark { revision }).unwrap_or_default();
             return Some(Event::default().event("bookmark").id(revision.to_string()).data(data));
         }
-        let until = (self.next_bookmark - now).min(Duration::from_millis(LOOK_MS));
+        let until = (self.next_bookmark - now).min(LOOK);
         let draining = self.api.supervisor.shutdown().clone();
         tokio::select! {
             changed = self.ticks.changed() => self.over = changed.is_err(),
+            Ok(()) = self.callers.changed() => self.callers.mark_changed(),
             () = tokio::time::sleep(until) => {}
             () = draining.draining() => self.over = true,
         }

@@ -1,23 +1,19 @@
-//! The shapes of findings and of output, as the domain writes them.
+//! Findings and output, as the domain writes them.
 
-use std::collections::BTreeMap;
+use oag_types::{Evidence, FindingId, FindingKind, ServiceName, Severity, StoryId, Timestamp};
+use serde_json::{Map, Value};
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use utoipa::ToSchema;
+describe! {
+    /// One value at one moment.
+    struct SampleView = oag_types::Sample {
+        /// When.
+        at: Timestamp,
+        /// What.
+        value: f64,
+    }
 
-macro_rules! documents {
-    ($($(#[$meta:meta])* $kind:ident $name:ident { $($body:tt)* })*) => {$(
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-        #[serde(deny_unknown_fields, rename_all = "snake_case")]
-        $(#[$meta])*
-        pub $kind $name { $($body)* }
-    )*};
-}
-
-documents! {
     /// What was found.
-    enum FindingKind {
+    enum FindingKind = oag_types::FindingKind {
         /// A series left its band.
         Anomaly,
         /// The forecast crosses the threshold of capacity.
@@ -39,7 +35,7 @@ documents! {
     }
 
     /// How bad it is.
-    enum Severity {
+    enum Severity = oag_types::Severity {
         /// Good to know.
         Info,
         /// Will hurt if nothing is done.
@@ -49,51 +45,46 @@ documents! {
     }
 
     /// One piece of evidence.
-    struct Evidence {
+    struct Evidence = oag_types::Evidence {
         /// The statement, in plain words.
-        pub text: String,
+        text: String,
         /// The series it rests on.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pub series: Option<String>,
+        series: Option<String> = optional,
         /// Named numbers.
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-        pub numbers: BTreeMap<String, Value>,
+        numbers: Map<String, Value> = optional,
     }
 
     /// A finding, with its evidence and a calibrated confidence.
-    struct Finding {
+    struct Finding = oag_types::Finding {
         /// Its id.
-        pub id: String,
+        id: FindingId,
         /// The story it opened or belongs to.
-        pub story: String,
+        story: StoryId,
         /// What was found.
-        pub kind: FindingKind,
+        kind: FindingKind,
         /// The service it is about.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pub service: Option<String>,
+        service: Option<ServiceName> = optional,
         /// How bad it is.
-        pub severity: Severity,
+        severity: Severity,
         /// Probability that the finding is right, 0 to 1.
-        pub confidence: f64,
+        confidence: f64,
         /// One line for people.
-        pub summary: String,
+        summary: String,
         /// What it rests on.
-        pub evidence: Vec<Evidence>,
+        evidence: Vec<Evidence>,
         /// When it was made.
-        #[schema(format = DateTime)]
-        pub at: String,
+        at: Timestamp,
     }
 
     /// A line that a replica wrote.
-    struct LogLine {
+    struct LogLine = oag_pilot::LogLine {
         /// When it was read.
-        #[schema(format = DateTime)]
-        pub at: String,
+        at: Timestamp,
         /// Which replica.
-        pub replica: String,
+        replica: String,
         /// Whether it came from standard error.
-        pub error: bool,
+        error: bool,
         /// The line.
-        pub text: String,
+        text: String,
     }
 }

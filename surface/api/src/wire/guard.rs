@@ -1,119 +1,122 @@
 //! The guard's rules on the wire, each part with the revision of the whole.
 
-use oag_guard::{ApprovalRules, Book, FreezeWindow, KillScope, KillSwitch, LadderRules, LimitRule};
-use oag_guard::{Policy, Rung};
+use oag_guard::{
+    ApprovalRules, Book, FreezeWindow, KillScope, KillSwitch, LadderEntry, LadderRules, LimitRule,
+    Policy, Rung, TrackRecord,
+};
 use oag_pilot::Versioned;
-use oag_types::KindName;
+use oag_types::{KindName, Timestamp};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
-use super::{rules, schema};
-
-macro_rules! parts {
-    ($($(#[$doc:meta])* $name:ident { $(#[$about:meta])* $field:ident: $kind:ty as $shape:ty, $from:expr })*) => {$(
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-        #[serde(deny_unknown_fields)]
-        $(#[$doc])*
-        pub struct $name {
-            $(#[$about])*
-            #[schema(value_type = $shape)]
-            pub $field: $kind,
-            /// The revision it stands at; in a PUT it stands for `If-Match`.
-            #[serde(default, skip_serializing_if = "Option::is_none")]
-            pub revision: Option<u64>,
-        }
-
-        impl From<Versioned<Book>> for $name {
-            fn from(book: Versioned<Book>) -> Self {
-                let take: fn(Book) -> $kind = $from;
-                Self { $field: take(book.value), revision: Some(book.revision) }
-            }
-        }
-    )*};
-}
-
-parts! {
+wire! {
     /// Who may do what.
-    PoliciesView {
+    #[derive(Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(crate) struct PoliciesView {
         /// The policies; their order has no meaning.
-        policies: Vec<Policy> as Vec<rules::Policy>, |book| book.policies.policies
+        pub(crate) policies: Vec<Policy>,
+        /// The revision it stands at; in a PUT it stands for `If-Match`.
+        #[serde(default)]
+        pub(crate) revision: Option<u64>,
     }
+
     /// How much, how fast, how often.
-    LimitsView {
+    #[derive(Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(crate) struct LimitsView {
         /// The rules; all that select an action bind it.
-        rules: Vec<LimitRule> as Vec<rules::LimitRule>, |book| book.limits.rules
+        pub(crate) rules: Vec<LimitRule>,
+        /// The revision it stands at; in a PUT it stands for `If-Match`.
+        #[serde(default)]
+        pub(crate) revision: Option<u64>,
     }
+
     /// When not.
-    FreezesView {
+    #[derive(Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(crate) struct FreezesView {
         /// The windows.
-        freezes: Vec<FreezeWindow> as Vec<rules::FreezeWindow>, |book| book.freezes
+        pub(crate) freezes: Vec<FreezeWindow>,
+        /// The revision it stands at; in a PUT it stands for `If-Match`.
+        #[serde(default)]
+        pub(crate) revision: Option<u64>,
     }
+
     /// Whose agreement is needed.
-    ApprovalRulesView {
+    #[derive(Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(crate) struct ApprovalRulesView {
         /// The rules.
-        rules: ApprovalRules as rules::ApprovalRules, |book| book.approval_rules
+        pub(crate) rules: ApprovalRules,
+        /// The revision it stands at; in a PUT it stands for `If-Match`.
+        #[serde(default)]
+        pub(crate) revision: Option<u64>,
     }
+
     /// Whether anything acts at all.
-    KillSwitchView {
+    #[derive(Serialize)]
+    pub(crate) struct KillSwitchView {
         /// The switch.
-        kill_switch: KillSwitch as rules::KillSwitch, |book| book.kill_switch
+        pub(crate) kill_switch: KillSwitch,
+        /// The revision it stands at.
+        pub(crate) revision: Option<u64>,
+    }
+
+    /// Where an action kind stands on the ladder of autonomy.
+    #[derive(Serialize)]
+    pub(crate) struct KindAutonomy {
+        /// Which kind.
+        pub(crate) kind: KindName,
+        /// Its rung.
+        pub(crate) rung: Rung,
+        /// The highest rung it may climb to by itself.
+        pub(crate) ceiling: Rung,
+        /// Its record since the last change.
+        pub(crate) record: TrackRecord,
+        /// When it last changed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub(crate) changed_at: Option<Timestamp>,
     }
 }
 
-/// Switches the kill switch.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"on": true, "reason": "looks wrong, stopping everything"}))]
-pub struct KillSwitchChange {
-    /// Whether it is to be on.
-    pub on: bool,
-    /// What it stops; everything when left out.
-    #[serde(default)]
-    #[schema(value_type = Option<rules::KillScope>)]
-    pub scope: Option<KillScope>,
-    /// Why, shown to those who are stopped.
-    pub reason: String,
-}
+wire! {
+    /// Switches the kill switch.
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[example({"on": true, "reason": "looks wrong, stopping everything"})]
+    pub(crate) struct KillSwitchChange {
+        /// Whether it is to be on.
+        pub(crate) on: bool,
+        /// What it stops; everything when left out.
+        #[serde(default)]
+        pub(crate) scope: Option<KillScope>,
+        /// Why, shown to those who are stopped.
+        pub(crate) reason: String,
+    }
 
-/// The ladder of autonomy.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AutonomyView {
-    /// Every kind and where it stands.
-    pub kinds: Vec<rules::KindAutonomy>,
-    /// What it takes to climb.
-    #[schema(value_type = rules::LadderRules)]
-    pub rules: LadderRules,
-    /// The revision it stands at.
-    pub revision: u64,
+    /// The ladder of autonomy.
+    #[derive(Serialize)]
+    pub(crate) struct AutonomyView {
+        /// Every kind and where it stands.
+        pub(crate) kinds: Vec<KindAutonomy>,
+        /// What it takes to climb.
+        pub(crate) rules: LadderRules,
+        /// The revision it stands at.
+        pub(crate) revision: u64,
+    }
 }
 
 impl AutonomyView {
     /// Every kind of the catalogue, and others that have an entry.
     #[must_use]
-    pub fn of(book: Versioned<Book>, kinds: impl Iterator<Item = KindName>) -> Self {
+    pub(crate) fn of(book: Versioned<Book>, kinds: impl Iterator<Item = KindName>) -> Self {
         let ladder = book.value.ladder;
         let mut names: Vec<KindName> = kinds.chain(ladder.entries.keys().cloned()).collect();
         names.sort();
         names.dedup();
         let entry = |kind: KindName| {
-            let entry = ladder.entry(&kind);
-            rules::KindAutonomy {
-                kind: kind.0,
-                rung: rung(entry.rung),
-                ceiling: rung(entry.ceiling),
-                record: rules::TrackRecord {
-                    proposals: entry.record.proposals,
-                    proposals_right: entry.record.proposals_right,
-                    dry_runs: entry.record.dry_runs,
-                    dry_runs_clean: entry.record.dry_runs_clean,
-                    verified: entry.record.verified,
-                    failed: entry.record.failed,
-                    undone: entry.record.undone,
-                    unknown: entry.record.unknown,
-                },
-                changed_at: entry.changed_at.map(|at| at.to_string()),
-            }
+            let LadderEntry { rung, ceiling, record, changed_at } = ladder.entry(&kind);
+            KindAutonomy { kind, rung, ceiling, record, changed_at }
         };
         Self {
             kinds: names.into_iter().map(entry).collect(),
@@ -123,27 +126,18 @@ impl AutonomyView {
     }
 }
 
-const fn rung(rung: Rung) -> schema::Rung {
-    match rung {
-        Rung::Observe => schema::Rung::Observe,
-        Rung::DryRun => schema::Rung::DryRun,
-        Rung::Approve => schema::Rung::Approve,
-        Rung::Automatic => schema::Rung::Automatic,
+wire! {
+    /// Sets a kind's rung and ceiling.
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[example({"rung": "approve", "ceiling": "automatic", "reason": "ran well for a month"})]
+    pub(crate) struct AutonomyChange {
+        /// The rung.
+        pub(crate) rung: Rung,
+        /// The highest rung it may climb to by itself; the rung itself when left out.
+        #[serde(default)]
+        pub(crate) ceiling: Option<Rung>,
+        /// Why, for the ledger.
+        pub(crate) reason: String,
     }
-}
-
-/// Sets a kind's rung and ceiling.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"rung": "approve", "ceiling": "automatic", "reason": "ran well for a month"}))]
-pub struct AutonomyChange {
-    /// The rung.
-    #[schema(value_type = schema::Rung)]
-    pub rung: Rung,
-    /// The highest rung it may climb to by itself; the rung itself when left out.
-    #[serde(default)]
-    #[schema(value_type = Option<schema::Rung>)]
-    pub ceiling: Option<Rung>,
-    /// Why, for the ledger.
-    pub reason: String,
 }

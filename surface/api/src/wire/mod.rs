@@ -8,46 +8,49 @@ mod guard;
 mod operations;
 mod plans;
 mod records;
-pub mod rules;
-pub mod schema;
+mod rules;
+mod schema;
+mod service;
 
-pub use analysis::{
-    AnalysisDocument, AnalysisFinding, AnalysisQuestion, DecisionNumbers, Difference, PlanDraft,
-    PlannedAction, PlannedUndo, PolicyOutcome, ReplayDocument, ReplayNumbers, ReplayPoint,
-    ReplayPolicy, ReplayQuestion,
-};
-pub use directory::{
+use serde::Serialize;
+
+pub(crate) use analysis::ReplayQuestion;
+pub(crate) use directory::{
     KeyMinted, KeyRequest, KeyView, PrincipalChange, PrincipalRequest, PrincipalView, WhoAmI,
 };
-pub use guard::{
+pub(crate) use guard::{
     ApprovalRulesView, AutonomyChange, AutonomyView, FreezesView, KillSwitchChange, KillSwitchView,
     LimitsView, PoliciesView,
 };
-pub use operations::{
-    BackfillDone, BackfillRequest, BreakerView, LoadView, SampleView, SeriesKeyView, SeriesList,
+pub(crate) use operations::{
+    BackfillDone, BackfillRequest, BreakerView, LoadView, SeriesKeyView, SeriesList,
     SeriesScoreView, SeriesWindow, SignalError, SignalRequest, SignalsTaken,
 };
-pub use plans::{
-    ActionRequest, CancelRequest, DigestRequest, PlanView, ProposalRequest, ReasonRequest,
-    ResolveRequest, StepTime, StepView,
+pub(crate) use plans::{
+    CancelRequest, DigestRequest, PlanView, ProposalRequest, ReasonRequest, ResolveRequest,
 };
-pub use records::{
-    FindingView, KindView, LedgerHeadView, LedgerRowView, LogsView, NotificationView, SeenView,
+pub(crate) use records::{
+    Erased, FindingView, KindView, LedgerHeadView, LedgerRowView, LogsView, NotificationView,
     StoryDetail, StoryView,
 };
-
-use serde::{Deserialize, Serialize};
+pub(crate) use service::Service;
 
 /// One page of a list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PageView<T> {
+#[derive(Serialize)]
+pub(crate) struct PageView<T> {
     /// The items.
-    pub items: Vec<T>,
+    pub(crate) items: Vec<T>,
     /// What to send as `page_token` for the next page; absent on the last. A page may be empty and
     /// still have a next one, when what it held is not yours to see.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next_page_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next_page_token: Option<String>,
     /// The revision the page was read at: watches go on from here.
-    pub revision: u64,
+    pub(crate) revision: u64,
+}
+
+/// A list that comes whole.
+#[derive(Serialize)]
+pub(crate) struct ItemsView<T> {
+    /// The items.
+    pub(crate) items: Vec<T>,
 }

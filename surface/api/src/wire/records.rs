@@ -6,21 +6,21 @@ use oag_pilot::{
 use oag_types::{
     Finding, NotificationId, PlanId, PrincipalId, Repeatability, ServiceName, StoryId, Timestamp,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
-use utoipa::ToSchema;
 
-use super::{PlanView, schema};
+use super::PlanView;
 
-/// A finding with the revision it was written at.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct FindingView {
-    /// The finding.
-    #[serde(flatten)]
-    #[schema(value_type = schema::Finding)]
-    pub finding: Finding,
-    /// The revision of its last change.
-    pub revision: u64,
+wire! {
+    /// A finding with the revision it was written at.
+    #[derive(Serialize)]
+    pub(crate) struct FindingView {
+        /// The finding.
+        #[serde(flatten)]
+        pub(crate) finding: Finding,
+        /// The revision of its last change.
+        pub(crate) revision: u64,
+    }
 }
 
 impl From<Versioned<Finding>> for FindingView {
@@ -29,47 +29,34 @@ impl From<Versioned<Finding>> for FindingView {
     }
 }
 
-/// A story: one trouble or wish, from signal to ledger.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct StoryView {
-    /// Its id.
-    #[schema(value_type = String)]
-    pub id: StoryId,
-    /// The revision of its last change; absent inside a story's details.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub revision: Option<u64>,
-    /// One line for people.
-    pub title: String,
-    /// The service it is about.
-    #[schema(value_type = Option<String>)]
-    pub service: Option<ServiceName>,
-    /// When it began.
-    #[schema(value_type = String, format = DateTime)]
-    pub opened_at: Timestamp,
-    /// When it was over.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub closed_at: Option<Timestamp>,
-    /// What was found, in order.
-    #[schema(value_type = Vec<schema::Finding>)]
-    pub findings: Vec<Finding>,
-    /// Plans made, in order.
-    #[schema(value_type = Vec<String>)]
-    pub plans: Vec<PlanId>,
+wire! {
+    /// A story: one trouble or wish, from signal to ledger.
+    #[derive(Serialize)]
+    pub(crate) struct StoryView {
+        /// Its id.
+        pub(crate) id: StoryId,
+        /// The revision of its last change; absent inside a story's details.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub(crate) revision: Option<u64>,
+        /// One line for people.
+        pub(crate) title: String,
+        /// The service it is about.
+        pub(crate) service: Option<ServiceName>,
+        /// When it began.
+        pub(crate) opened_at: Timestamp,
+        /// When it was over.
+        pub(crate) closed_at: Option<Timestamp>,
+        /// What was found, in order.
+        pub(crate) findings: Vec<Finding>,
+        /// Plans made, in order.
+        pub(crate) plans: Vec<PlanId>,
+    }
 }
 
 impl StoryView {
     fn of(story: Story, revision: Option<u64>) -> Self {
-        Self {
-            id: story.id,
-            revision,
-            title: story.title,
-            service: story.service,
-            opened_at: story.opened_at,
-            closed_at: story.closed_at,
-            findings: story.findings,
-            plans: story.plans,
-        }
+        let Story { id, title, service, opened_at, closed_at, findings, plans } = story;
+        Self { id, revision, title, service, opened_at, closed_at, findings, plans }
     }
 }
 
@@ -79,16 +66,17 @@ impl From<Versioned<Story>> for StoryView {
     }
 }
 
-/// A story with its plans and ledger rows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct StoryDetail {
-    /// The story.
-    pub story: StoryView,
-    /// Its plans, in order.
-    pub plans: Vec<PlanView>,
-    /// Ledger rows about its plans and actions.
-    pub ledger: Vec<LedgerRowView>,
+wire! {
+    /// A story with its plans and ledger rows.
+    #[derive(Serialize)]
+    pub(crate) struct StoryDetail {
+        /// The story.
+        pub(crate) story: StoryView,
+        /// Its plans, in order.
+        pub(crate) plans: Vec<PlanView>,
+        /// Ledger rows about its plans and actions.
+        pub(crate) ledger: Vec<LedgerRowView>,
+    }
 }
 
 impl From<DomainStory> for StoryDetail {
@@ -102,68 +90,58 @@ impl From<DomainStory> for StoryDetail {
     }
 }
 
-/// A message to people.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NotificationView {
-    /// Its id.
-    #[schema(value_type = String)]
-    pub id: NotificationId,
-    /// The revision of its last change.
-    pub revision: u64,
-    /// `info`, `warning` or `critical`.
-    pub severity: String,
-    /// What to know or do.
-    pub message: String,
-    /// The plan it is about.
-    #[schema(value_type = Option<String>)]
-    pub plan: Option<PlanId>,
-    /// When.
-    #[schema(value_type = String, format = DateTime)]
-    pub at: Timestamp,
-    /// Who has seen it, and when.
-    pub seen: Option<SeenView>,
-}
+wire! {
+    /// A message to people.
+    #[derive(Serialize)]
+    pub(crate) struct NotificationView {
+        /// Its id.
+        pub(crate) id: NotificationId,
+        /// The revision of its last change.
+        pub(crate) revision: u64,
+        /// `info`, `warning` or `critical`.
+        pub(crate) severity: String,
+        /// What to know or do.
+        pub(crate) message: String,
+        /// The plan it is about.
+        pub(crate) plan: Option<PlanId>,
+        /// When.
+        pub(crate) at: Timestamp,
+        /// Who has seen it, and when.
+        pub(crate) seen: Option<SeenView>,
+    }
 
-/// Who has seen a notification.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SeenView {
-    /// Who.
-    #[schema(value_type = String)]
-    pub by: PrincipalId,
-    /// When.
-    #[schema(value_type = String, format = DateTime)]
-    pub at: Timestamp,
+    /// Who has seen a notification.
+    #[derive(Serialize)]
+    pub(crate) struct SeenView {
+        /// Who.
+        pub(crate) by: PrincipalId,
+        /// When.
+        pub(crate) at: Timestamp,
+    }
 }
 
 impl From<Versioned<Notification>> for NotificationView {
     fn from(found: Versioned<Notification>) -> Self {
-        let notice = found.value;
-        Self {
-            id: notice.id,
-            revision: found.revision,
-            severity: notice.severity,
-            message: notice.message,
-            plan: notice.plan,
-            at: notice.at,
-            seen: notice.seen.map(|(by, at)| SeenView { by, at }),
-        }
+        let revision = found.revision;
+        let Notification { id, severity, message, plan, at, seen } = found.value;
+        let seen = seen.map(|(by, at)| SeenView { by, at });
+        Self { id, revision, severity, message, plan, at, seen }
     }
 }
 
-/// The head of the ledger.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LedgerHeadView {
-    /// Rows.
-    pub size: u64,
-    /// Root of the Merkle tree, hexadecimal.
-    pub root: String,
-    /// The signed checkpoint over this head.
-    pub checkpoint: String,
-    /// The public key that checks it. Keep your own copy: this one proves nothing by itself.
-    pub verifier_key: String,
+wire! {
+    /// The head of the ledger.
+    #[derive(Serialize)]
+    pub(crate) struct LedgerHeadView {
+        /// Rows.
+        pub(crate) size: u64,
+        /// Root of the Merkle tree, hexadecimal.
+        pub(crate) root: String,
+        /// The signed checkpoint over this head.
+        pub(crate) checkpoint: String,
+        /// The public key that checks it. Keep your own copy: this one proves nothing by itself.
+        pub(crate) verifier_key: String,
+    }
 }
 
 impl From<oag_pilot::LedgerHead> for LedgerHeadView {
@@ -173,25 +151,25 @@ impl From<oag_pilot::LedgerHead> for LedgerHeadView {
     }
 }
 
-/// A row of the ledger.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LedgerRowView {
-    /// Its index, from 0.
-    pub index: u64,
-    /// When.
-    #[schema(format = DateTime)]
-    pub at: String,
-    /// What kind of row.
-    pub kind: String,
-    /// What it is about.
-    pub subject: String,
-    /// What the tree commits to, hexadecimal.
-    pub leaf_hash: String,
-    /// The payload; null when erased.
-    pub payload: Value,
-    /// Whether the payload was erased.
-    pub erased: bool,
+wire! {
+    /// A row of the ledger.
+    #[derive(Serialize)]
+    pub(crate) struct LedgerRowView {
+        /// Its index, from 0.
+        pub(crate) index: u64,
+        /// When.
+        pub(crate) at: String,
+        /// What kind of row.
+        pub(crate) kind: String,
+        /// What it is about.
+        pub(crate) subject: String,
+        /// What the tree commits to, hexadecimal.
+        pub(crate) leaf_hash: String,
+        /// The payload; null when erased.
+        pub(crate) payload: Value,
+        /// Whether the payload was erased.
+        pub(crate) erased: bool,
+    }
 }
 
 impl From<LedgerRow> for LedgerRowView {
@@ -201,30 +179,35 @@ impl From<LedgerRow> for LedgerRowView {
     }
 }
 
-/// The last lines of a service's output.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LogsView {
-    /// The lines, oldest first.
-    #[schema(value_type = Vec<schema::LogLine>)]
-    pub items: Vec<oag_pilot::LogLine>,
-}
+wire! {
+    /// What an erasure did.
+    #[derive(Serialize)]
+    pub(crate) struct Erased {
+        /// Whether there was something to erase.
+        pub(crate) erased: bool,
+    }
 
-/// An action kind of the catalogue.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct KindView {
-    /// Its name.
-    pub kind: String,
-    /// What it does.
-    pub about: String,
-    /// The permission it needs.
-    pub permission: String,
-    /// What may be done after a crash in the middle of it.
-    #[schema(value_type = schema::Repeatability)]
-    pub repeat: Repeatability,
-    /// The JSON schema of its parameters.
-    pub params_schema: Value,
+    /// The last lines of a service's output.
+    #[derive(Serialize)]
+    pub(crate) struct LogsView {
+        /// The lines, oldest first.
+        pub(crate) items: Vec<oag_pilot::LogLine>,
+    }
+
+    /// An action kind of the catalogue.
+    #[derive(Serialize)]
+    pub(crate) struct KindView {
+        /// Its name.
+        pub(crate) kind: String,
+        /// What it does.
+        pub(crate) about: String,
+        /// The permission it needs.
+        pub(crate) permission: String,
+        /// What may be done after a crash in the middle of it.
+        pub(crate) repeat: Repeatability,
+        /// The JSON schema of its parameters.
+        pub(crate) params_schema: Value,
+    }
 }
 
 impl From<&dyn ActionKind> for KindView {

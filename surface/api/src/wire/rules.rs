@@ -1,114 +1,88 @@
-//! The shapes of the guard's rules and of the catalogue, as the domain writes them.
+//! The guard's rules and the catalogue, as the domain writes them.
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use oag_guard::{BlastRadius, KillScope, Rate, Recurrence, SecondPerson, Selector, Weekday};
+use oag_types::{
+    GroupName, Permission, PrincipalId, Risk, Role, ScalingMode, Scope, ServiceName, Timestamp,
+};
 use serde_json::Value;
-use utoipa::ToSchema;
 
-use super::schema::{Risk, Rung};
-
-macro_rules! documents {
-    ($($(#[$meta:meta])* $kind:ident $name:ident { $($body:tt)* })*) => {$(
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-        #[serde(deny_unknown_fields, rename_all = "snake_case")]
-        $(#[$meta])*
-        pub $kind $name { $($body)* }
-    )*};
-}
-
-documents! {
+describe! {
     /// What a role may do, and to what.
-    #[schema(example = json!({"role": "operator", "permissions": ["service:restart", "log:view"],
-        "resources": ["staging-*", "group:payments"]}))]
-    struct Policy {
+    #[example({"role": "operator", "permissions": ["service:restart", "log:view"],
+        "resources": ["staging-*", "group:payments"]})]
+    struct Policy = oag_guard::Policy {
         /// Whom it is for.
-        pub role: String,
+        role: Role,
         /// Permissions, such as `service:restart`, `*:view` or `*`.
-        pub permissions: Vec<String>,
+        permissions: Vec<Permission>,
         /// Services by glob, groups by `group:GLOB`, or `*` for everything.
-        pub resources: Vec<String>,
+        resources: Vec<String>,
     }
 
     /// Picks actions. An empty list leaves its dimension open; several lists must all match.
-    struct Selector {
+    struct Selector = oag_guard::Selector {
         /// Action kinds, by glob.
-        #[serde(default)]
-        pub kinds: Vec<String>,
+        kinds: Vec<String> = optional,
         /// Action kinds left out even where `kinds` matches.
-        #[serde(default)]
-        pub except_kinds: Vec<String>,
+        except_kinds: Vec<String> = optional,
         /// Services, by glob.
-        #[serde(default)]
-        pub services: Vec<String>,
+        services: Vec<String> = optional,
         /// Groups, by glob.
-        #[serde(default)]
-        pub groups: Vec<String>,
+        groups: Vec<String> = optional,
     }
 
     /// So many in such a time.
-    struct Rate {
+    struct Rate = oag_guard::Rate {
         /// Most actions.
-        pub count: u32,
+        count: u32,
         /// Within this many milliseconds.
-        pub per_ms: i64,
+        per_ms: i64,
     }
 
     /// How much may be touched in a time.
-    struct BlastRadius {
+    struct BlastRadius = oag_guard::BlastRadius {
         /// Most different services within the window.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pub services_per_window: Option<u32>,
+        services_per_window: Option<u32> = optional,
         /// Length of the window in milliseconds.
-        pub window_ms: i64,
+        window_ms: i64,
         /// Largest share of a service's replicas taken away or restarted, 0 to 1.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pub share_of_capacity: Option<f64>,
+        share_of_capacity: Option<f64> = optional,
     }
 
     /// One limit. Parts left out do not bind.
-    #[schema(example = json!({"name": "replicas", "selector": {"kinds": ["scale"]},
-        "quantity": "replicas", "min": 1, "max": 20, "max_step": 5, "cooldown_ms": 240000}))]
-    struct LimitRule {
+    #[example({"name": "replicas", "selector": {"kinds": ["scale"]},
+        "quantity": "replicas", "min": 1, "max": 20, "max_step": 5, "cooldown_ms": 240000})]
+    struct LimitRule = oag_guard::LimitRule {
         /// A name for reasons, unique.
-        pub name: String,
+        name: String,
         /// Which actions it binds.
-        #[serde(default)]
-        pub selector: Option<Selector>,
+        selector: Selector = optional,
         /// Which quantity `min`, `max` and the steps are about.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pub quantity: Option<String>,
+        quantity: Option<String> = optional,
         /// The quantity may not be set below this.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pub min: Option<f64>,
+        min: Option<f64> = optional,
         /// The quantity may not be set above this.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pub max: Option<f64>,
+        max: Option<f64> = optional,
         /// Largest change in one direction within `step_window_ms`.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pub max_step: Option<f64>,
+        max_step: Option<f64> = optional,
         /// The same as a share of the value it started from.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pub max_step_ratio: Option<f64>,
+        max_step_ratio: Option<f64> = optional,
         /// Changes within this time count as one step; 60000 when left out.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pub step_window_ms: Option<i64>,
+        step_window_ms: i64 = optional,
         /// Time between two actions of the same kind on the same service.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pub cooldown_ms: Option<i64>,
+        cooldown_ms: Option<i64> = optional,
         /// The same for actions that raise the quantity.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pub cooldown_up_ms: Option<i64>,
+        cooldown_up_ms: Option<i64> = optional,
         /// Most selected actions in a time.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pub rate: Option<Rate>,
+        rate: Option<Rate> = optional,
         /// How much may be touched in a time.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pub blast_radius: Option<BlastRadius>,
+        blast_radius: Option<BlastRadius> = optional,
     }
 
     /// A day of the week.
-    enum Weekday {
+    enum Weekday = oag_guard::Weekday {
         /// Monday.
         Monday,
         /// Tuesday.
@@ -126,160 +100,130 @@ documents! {
     }
 
     /// A time of the day, on some days of the week.
-    struct Recurrence {
+    struct Recurrence = oag_guard::Recurrence {
         /// On these days; every day when left out.
-        #[serde(default)]
-        pub days: Vec<Weekday>,
+        days: Vec<Weekday> = optional,
         /// Minute of the day it starts at, 0 to 1439.
-        pub start_minute: u32,
+        start_minute: u32,
         /// Minute of the day it ends before, 0 to 1440.
-        pub end_minute: u32,
+        end_minute: u32,
         /// Minutes the local clock is ahead of UTC.
-        #[serde(default)]
-        pub utc_offset_minutes: i32,
+        utc_offset_minutes: i32 = optional,
     }
 
     /// A time in which the selected actions are denied.
-    struct FreezeWindow {
+    struct FreezeWindow = oag_guard::FreezeWindow {
         /// A name for people, unique.
-        pub name: String,
+        name: String,
         /// From this moment on.
-        #[schema(format = DateTime)]
-        pub from: String,
+        from: Timestamp,
         /// Until before this moment.
-        #[schema(format = DateTime)]
-        pub to: String,
+        to: Timestamp,
         /// Which actions; all when left out.
-        #[serde(default)]
-        pub selector: Option<Selector>,
+        selector: Selector = optional,
         /// Why, shown to those who are stopped.
-        pub reason: String,
+        reason: String,
         /// Only at these times of the day or week.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pub repeat: Option<Recurrence>,
+        repeat: Option<Recurrence> = optional,
     }
 
     /// When two people must approve; any of these is enough.
-    struct SecondPerson {
+    struct SecondPerson = oag_guard::SecondPerson {
         /// An action of this risk or higher.
-        #[serde(default)]
-        pub risk: Option<Risk>,
+        risk: Option<Risk> = optional,
         /// A quantity changed by at least this share of its value.
-        #[serde(default)]
-        pub change_ratio: Option<f64>,
+        change_ratio: Option<f64> = optional,
         /// Changes of the same quantity within this time count as one, in milliseconds.
-        #[serde(default)]
-        pub change_window_ms: Option<i64>,
+        change_window_ms: i64 = optional,
         /// Action kinds, by glob.
-        #[serde(default)]
-        pub kinds: Vec<String>,
+        kinds: Vec<String> = optional,
         /// Whether the person who asks counts as the first of the two.
-        #[serde(default)]
-        pub proposer_counts: bool,
+        proposer_counts: bool = optional,
     }
 
     /// How approvals work.
-    struct ApprovalRules {
+    struct ApprovalRules = oag_guard::ApprovalRules {
         /// How long an approval counts, in milliseconds.
-        #[serde(default)]
-        pub expires_after_ms: i64,
+        expires_after_ms: i64 = optional,
         /// When two people must approve rather than one.
-        #[serde(default)]
-        pub second_person: Option<SecondPerson>,
+        second_person: SecondPerson = optional,
     }
 
     /// What the kill switch stops.
-    enum KillScope {
+    enum KillScope = oag_guard::KillScope {
         /// Everything.
         All,
         /// Actions in these groups.
-        Groups(Vec<String>),
+        Groups(Vec<GroupName>),
     }
 
     /// Stops every action in its scope.
-    struct KillSwitch {
+    struct KillSwitch = oag_guard::KillSwitch {
         /// Whether it is on.
-        pub on: bool,
+        on: bool,
         /// What it stops.
-        pub scope: KillScope,
+        scope: KillScope,
         /// Who switched it last.
-        pub by: Option<String>,
+        by: Option<PrincipalId>,
         /// When it was switched last.
-        #[schema(format = DateTime)]
-        pub at: Option<String>,
+        at: Option<Timestamp>,
         /// Why, shown to those who are stopped.
-        pub reason: String,
+        reason: String,
     }
 
     /// Counts since the last change of the rung.
-    struct TrackRecord {
+    struct TrackRecord = oag_guard::TrackRecord {
         /// Proposals that were judged.
-        pub proposals: u32,
+        proposals: u32,
         /// Of those, the right ones.
-        pub proposals_right: u32,
+        proposals_right: u32,
         /// Dry runs.
-        pub dry_runs: u32,
+        dry_runs: u32,
         /// Of those, the clean ones.
-        pub dry_runs_clean: u32,
+        dry_runs_clean: u32,
         /// Executed and verified.
-        pub verified: u32,
+        verified: u32,
         /// Executed without the promised effect.
-        pub failed: u32,
+        failed: u32,
         /// Executed and taken back by a person.
-        pub undone: u32,
+        undone: u32,
         /// Executed with unknown outcome.
-        pub unknown: u32,
+        unknown: u32,
     }
 
     /// What it takes to climb.
-    struct LadderRules {
+    struct LadderRules = oag_guard::LadderRules {
         /// The share of successes that must be shown, 0 to 1.
-        pub lower_bound: f64,
+        lower_bound: f64,
         /// Standard deviations of the interval.
-        pub z: f64,
+        z: f64,
         /// Fewest judged proposals to leave observe.
-        pub min_proposals: u32,
+        min_proposals: u32,
         /// Fewest dry runs to leave dry run.
-        pub min_dry_runs: u32,
+        min_dry_runs: u32,
         /// Fewest executions to leave approve.
-        pub min_executed: u32,
-    }
-
-    /// Where an action kind stands on the ladder of autonomy.
-    struct KindAutonomy {
-        /// Which kind.
-        pub kind: String,
-        /// Its rung.
-        pub rung: Rung,
-        /// The highest rung it may climb to by itself.
-        pub ceiling: Rung,
-        /// Its record since the last change.
-        pub record: TrackRecord,
-        /// When it last changed.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[schema(format = DateTime)]
-        pub changed_at: Option<String>,
+        min_executed: u32,
     }
 
     /// Where a role holds.
-    enum Scope {
+    enum Scope = oag_types::Scope {
         /// Everywhere.
         All,
         /// In these groups only.
-        Groups(Vec<String>),
+        Groups(Vec<GroupName>),
     }
 
     /// A role given to a principal.
-    #[schema(example = json!({"role": "operator", "scope": {"groups": ["payments"]}}))]
-    struct RoleBinding {
+    #[example({"role": "operator", "scope": {"groups": ["payments"]}})]
+    struct RoleBinding = oag_types::RoleBinding {
         /// Which role: `admin`, `operator`, `auditor`, or one of the policies'.
-        pub role: String,
+        role: Role,
         /// Where it holds.
-        pub scope: Scope,
+        scope: Scope,
     }
 
     /// Whether a principal is a person. Only people approve.
-    enum PrincipalKind {
+    enum PrincipalKind = oag_types::PrincipalKind {
         /// A human being.
         Person,
         /// A program.
@@ -287,30 +231,27 @@ documents! {
     }
 
     /// A call from one service to another.
-    struct Dependency {
+    struct Dependency = oag_types::Dependency {
         /// The service that is called.
-        pub service: String,
+        service: ServiceName,
         /// Calls made there for each request here; 1 when left out.
-        #[serde(default)]
-        pub calls_per_request: f64,
+        calls_per_request: f64 = optional,
         /// Whether it scales along when the caller grows; yes when left out.
-        #[serde(default)]
-        pub scales_along: bool,
+        scales_along: bool = optional,
     }
 
     /// A part of a service that can be switched off by itself.
-    struct Feature {
+    struct Feature = oag_types::Feature {
         /// Its name.
-        pub name: String,
+        name: String,
         /// Requests whose path starts with this belong to it.
-        pub path_prefix: String,
+        path_prefix: String,
         /// Core features are never shed.
-        #[serde(default)]
-        pub core: bool,
+        core: bool = optional,
     }
 
     /// Which rule decides on replicas.
-    enum ScalingMode {
+    enum ScalingMode = oag_types::ScalingMode {
         /// By the forecast.
         Predictive,
         /// By present utilisation.
@@ -320,71 +261,34 @@ documents! {
     }
 
     /// How a service scales; what is left out has its default.
-    struct ScalingSpec {
+    struct ScalingSpec = oag_types::ScalingSpec {
         /// Which rule decides.
-        #[serde(default)]
-        pub mode: Option<ScalingMode>,
+        mode: ScalingMode = optional,
         /// Fewest replicas.
-        #[serde(default)]
-        pub min_replicas: u32,
+        min_replicas: u32 = optional,
         /// Most replicas.
-        #[serde(default)]
-        pub max_replicas: u32,
+        max_replicas: u32 = optional,
         /// Length of one step, in milliseconds.
-        #[serde(default)]
-        pub step_ms: i64,
+        step_ms: i64 = optional,
         /// Share of capacity above which a forecast is an overload, 0 to 1.
-        #[serde(default)]
-        pub threshold: f64,
+        threshold: f64 = optional,
         /// Requests per second that one replica carries; measured when absent.
-        #[serde(default)]
-        pub capacity_per_replica: Option<f64>,
+        capacity_per_replica: Option<f64> = optional,
         /// Steps in one season of its load.
-        #[serde(default)]
-        pub season_steps: Option<u64>,
+        season_steps: Option<usize> = optional,
         /// Fewest steps between two scale-downs.
-        #[serde(default)]
-        pub down_every_steps: u32,
+        down_every_steps: u32 = optional,
         /// Most replicas removed at once.
-        #[serde(default)]
-        pub down_max: u32,
+        down_max: u32 = optional,
         /// Share of capacity the reactive rule aims at, 0 to 1.
-        #[serde(default)]
-        pub reactive_target: f64,
-    }
-
-    /// An entry of the catalogue of services.
-    #[schema(example = json!({"name": "order-service", "group": "shop", "executor": "local",
-        "spec": {}, "scaling": {"min_replicas": 2, "max_replicas": 10}}))]
-    struct Service {
-        /// Its name.
-        pub name: String,
-        /// The group it belongs to, for roles and limits.
-        pub group: String,
-        /// Which executor carries its actions out.
-        pub executor: String,
-        /// What the executor needs to run it.
-        #[serde(default)]
-        pub spec: Value,
-        /// Services it calls.
-        #[serde(default)]
-        pub depends_on: Vec<Dependency>,
-        /// How it scales.
-        #[serde(default)]
-        pub scaling: Option<ScalingSpec>,
-        /// Parts that can be shed under pressure.
-        #[serde(default)]
-        pub features: Vec<Feature>,
-        /// The revision it stands at; in a PUT it stands for `If-Match`.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pub revision: Option<u64>,
+        reactive_target: f64 = optional,
     }
 
     /// The state of a service as its executor reports it.
-    struct Observed {
+    struct Observed = oag_pilot::Observed {
         /// Grows whenever the wanted state changes.
-        pub revision: u64,
+        revision: u64,
         /// Named facts, such as `replicas`, `ready_replicas`, `running`, `version`, `breaker`.
-        pub fields: BTreeMap<String, Value>,
+        fields: BTreeMap<String, Value>,
     }
 }

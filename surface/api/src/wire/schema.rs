@@ -1,47 +1,37 @@
-//! The shapes of documents that are passed as the domain writes them: for the API description,
-//! and for clients in Rust. A test reads real answers into these.
+//! Plans and what becomes of them, as the domain writes them.
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use oag_types::{
+    Action, ActionId, ActionSpec, ApprovalId, Comparison, Decision, Digest, Expectation, FindingId,
+    GroupName, KindName, Measured, Observable, Origin, PlanId, PrincipalId, Reason, Repeatability,
+    Risk, ServiceName, StoryId, Target, Tenant, Timestamp, Undo, VerificationState,
+};
 use serde_json::Value;
-use utoipa::ToSchema;
 
-pub use super::found::{Evidence, Finding, FindingKind, LogLine, Severity};
-
-macro_rules! documents {
-    ($($(#[$meta:meta])* $kind:ident $name:ident { $($body:tt)* })*) => {$(
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-        #[serde(deny_unknown_fields, rename_all = "snake_case")]
-        $(#[$meta])*
-        pub $kind $name { $($body)* }
-    )*};
-}
-
-documents! {
+describe! {
     /// What an action is done to.
-    struct Target {
+    struct Target = oag_types::Target {
         /// The service.
-        pub service: String,
+        service: ServiceName,
         /// Its group when the plan was made.
-        pub group: String,
+        group: GroupName,
         /// The executor that carries it out.
-        pub executor: String,
+        executor: String,
     }
 
     /// An action as asked for.
-    struct ActionSpec {
+    struct ActionSpec = oag_types::ActionSpec {
         /// Which kind, see `/api/v1/kinds`.
-        pub kind: String,
+        kind: KindName,
         /// Done to what.
-        pub target: Target,
+        target: Target,
         /// Parameters, in the form of the kind.
-        #[serde(default)]
-        pub params: Value,
+        params: Value = optional,
     }
 
     /// What is looked at to see an effect.
-    enum Observable {
+    enum Observable = oag_types::Observable {
         /// A field of the state the executor reports, such as `ready_replicas`.
         State(String),
         /// The latest value of a metric of the service.
@@ -49,7 +39,7 @@ documents! {
     }
 
     /// How an observed value is compared with the promised one.
-    enum Comparison {
+    enum Comparison = oag_types::Comparison {
         /// Equal; numbers within one part in a million.
         Eq,
         /// At most.
@@ -59,22 +49,21 @@ documents! {
     }
 
     /// A promised effect, checkable by a machine.
-    struct Expectation {
+    struct Expectation = oag_types::Expectation {
         /// What to look at.
-        pub observe: Observable,
+        observe: Observable,
         /// How to compare.
-        pub is: Comparison,
+        is: Comparison,
         /// The promised value.
-        pub value: Value,
+        value: Value,
         /// How long it may take to come true, in milliseconds.
-        pub within_ms: i64,
+        within_ms: i64,
         /// How long it must then stay true, in milliseconds.
-        #[serde(default)]
-        pub hold_ms: i64,
+        hold_ms: i64 = optional,
     }
 
     /// How much can go wrong.
-    enum Risk {
+    enum Risk = oag_types::Risk {
         /// Nothing that users see.
         Low,
         /// Users may see it for a moment.
@@ -84,7 +73,7 @@ documents! {
     }
 
     /// What may be done after a crash in the middle of an action.
-    enum Repeatability {
+    enum Repeatability = oag_types::Repeatability {
         /// It is done again.
         Idempotent,
         /// It is looked at, then done if it was not.
@@ -94,9 +83,9 @@ documents! {
     }
 
     /// The way back.
-    enum Undo {
+    enum Undo = oag_types::Undo {
         /// This action takes it back.
-        By(ActionSpec),
+        By(Box<ActionSpec>),
         /// Nothing needs to be taken back.
         NotNeeded,
         /// There is no way back, and why.
@@ -104,32 +93,27 @@ documents! {
     }
 
     /// One step of a plan.
-    struct Action {
+    struct Action = oag_types::Action {
         /// Its id.
-        #[schema(example = "act_019a0c7e5f0a7bd2a1b2c3d4e5f60718")]
-        pub id: String,
-        /// Which kind, see `/api/v1/kinds`.
-        pub kind: String,
-        /// Done to what.
-        pub target: Target,
-        /// Parameters, in the form of the kind.
-        pub params: Value,
+        id: ActionId,
+        /// What it does, to what.
+        spec: ActionSpec = flat,
         /// One line for people.
-        pub summary: String,
+        summary: String,
         /// What it promises; all must come true.
-        pub expect: Vec<Expectation>,
+        expect: Vec<Expectation>,
         /// How much can go wrong.
-        pub risk: Risk,
+        risk: Risk,
         /// The way back.
-        pub undo: Undo,
+        undo: Undo,
         /// What may be done after a crash.
-        pub repeat: Repeatability,
+        repeat: Repeatability,
         /// Executors do the same key at most once.
-        pub idempotency_key: String,
+        idempotency_key: String,
     }
 
     /// Where a plan came from.
-    enum Origin {
+    enum Origin = oag_types::Origin {
         /// The loop decided it from signals.
         Loop,
         /// Somebody asked for it over the API.
@@ -139,37 +123,35 @@ documents! {
     }
 
     /// An ordered list of actions with its reason.
-    struct Plan {
+    struct Plan = oag_types::Plan {
         /// Its id.
-        pub id: String,
+        id: PlanId,
         /// The story it belongs to.
-        pub story: String,
+        story: StoryId,
         /// The owner.
-        pub tenant: String,
+        tenant: Tenant,
         /// Who proposed it; never among those who approve it.
-        pub proposer: String,
+        proposer: PrincipalId,
         /// Where it came from.
-        pub origin: Origin,
+        origin: Origin,
         /// What will be done, for people.
-        pub summary: String,
+        summary: String,
         /// Why.
-        pub reason: String,
+        reason: String,
         /// The findings it answers.
-        pub findings: Vec<String>,
+        findings: Vec<FindingId>,
         /// What will be done, in order.
-        pub actions: Vec<Action>,
+        actions: Vec<Action>,
         /// The state it was decided on, per service.
-        pub base: BTreeMap<String, u64>,
+        base: BTreeMap<String, u64>,
         /// When it was made.
-        #[schema(format = DateTime)]
-        pub created_at: String,
+        created_at: Timestamp,
         /// After this it is not carried out any more.
-        #[schema(format = DateTime)]
-        pub expires_at: String,
+        expires_at: Timestamp,
     }
 
     /// What the guard says.
-    enum Decision {
+    enum Decision = oag_types::Decision {
         /// Go ahead.
         Allow,
         /// Go ahead once people agreed.
@@ -179,41 +161,39 @@ documents! {
     }
 
     /// One reason for a decision.
-    struct Reason {
+    struct Reason = oag_types::Reason {
         /// The rule.
-        pub rule: String,
+        rule: String,
         /// What this rule alone decides.
-        pub decision: Decision,
+        decision: Decision,
         /// In plain words, with the numbers.
-        pub text: String,
+        text: String,
     }
 
     /// What the guard decided, with its reasons.
-    struct Verdict {
+    struct Verdict = oag_types::Verdict {
         /// The strictest of the reasons.
-        pub decision: Decision,
+        decision: Decision,
         /// Every rule that spoke.
-        pub reasons: Vec<Reason>,
+        reasons: Vec<Reason>,
         /// How many people must approve.
-        pub approvals_needed: u32,
+        approvals_needed: u32,
     }
 
     /// What an executor did.
-    struct Receipt {
+    struct Receipt = oag_types::Receipt {
         /// Whether the world was changed.
-        pub changed: bool,
+        changed: bool,
         /// What was done, for people.
-        pub detail: String,
+        detail: String,
         /// The state before.
-        #[serde(default)]
-        pub before: Value,
+        before: Value = optional,
         /// The state after.
-        #[serde(default)]
-        pub after: Value,
+        after: Value = optional,
     }
 
     /// How a verification ended.
-    enum VerificationState {
+    enum VerificationState = oag_types::VerificationState {
         /// Every promised effect came.
         Reached,
         /// At least one promised effect did not come in time.
@@ -225,28 +205,27 @@ documents! {
     }
 
     /// One promised effect and what was measured.
-    struct Measured {
+    struct Measured = oag_types::Measured {
         /// What was promised.
-        pub expected: Expectation,
+        expected: Expectation,
         /// What was seen last.
-        pub actual: Value,
+        actual: Value,
         /// Whether it holds.
-        pub holds: bool,
+        holds: bool,
     }
 
     /// The promised effects compared with what came.
-    struct Verification {
+    struct Verification = oag_types::Verification {
         /// How it ended.
-        pub state: VerificationState,
+        state: VerificationState,
         /// One entry per promised effect.
-        pub measured: Vec<Measured>,
+        measured: Vec<Measured>,
         /// When it ended.
-        #[schema(format = DateTime)]
-        pub at: String,
+        at: Timestamp,
     }
 
     /// Where a plan stands.
-    enum Phase {
+    enum Phase = oag_pilot::Phase {
         /// Recorded; nobody is asked, but a person may take it up.
         Proposed,
         /// Waiting for people to approve.
@@ -274,7 +253,7 @@ documents! {
     }
 
     /// Where an action of a plan stands.
-    enum StepPhase {
+    enum StepPhase = oag_pilot::StepPhase {
         /// Not begun.
         Pending,
         /// The intent is on the ledger.
@@ -300,7 +279,7 @@ documents! {
     }
 
     /// How far a kind may go by itself.
-    enum Rung {
+    enum Rung = oag_guard::Rung {
         /// It only proposes.
         Observe,
         /// It plays its plans through without changing anything.
@@ -312,32 +291,36 @@ documents! {
     }
 
     /// One person's agreement to one exact plan.
-    struct Approval {
+    struct Approval = oag_guard::Approval {
         /// Its id.
-        pub id: String,
+        id: ApprovalId,
         /// Which plan.
-        pub plan: String,
+        plan: PlanId,
         /// The digest of the bytes that were read.
-        pub digest: String,
+        digest: Digest,
         /// Who agreed.
-        pub principal: String,
+        principal: PrincipalId,
         /// When.
-        #[schema(format = DateTime)]
-        pub at: String,
+        at: Timestamp,
         /// From this moment on it counts no more.
-        #[schema(format = DateTime)]
-        pub expires_at: String,
+        expires_at: Timestamp,
+    }
+
+    /// What a person found an unknown outcome to be.
+    enum Resolution = oag_pilot::Resolution {
+        /// The action was done.
+        Done,
+        /// It was not done.
+        NotDone,
     }
 
     /// A line in a plan's history.
-    struct Note {
+    struct Note = oag_pilot::Note {
         /// When.
-        #[schema(format = DateTime)]
-        pub at: String,
+        at: Timestamp,
         /// Who; absent when the product itself.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pub by: Option<String>,
+        by: Option<PrincipalId> = optional,
         /// What happened.
-        pub text: String,
+        text: String,
     }
 }

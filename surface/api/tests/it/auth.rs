@@ -192,3 +192,105 @@ async fn an_address_that_fails_too_often_waits_and_good_keys_pass() {
     world.clock.advance(60_000);
     world.get("/api/v1/whoami").key("oag_no").send().await.problem(401, "OAG-1101");
 }
+
+/// The id of a key.
+async fn key_id(world: &World, key: &str) -> String {
+    let me = world.get("/api/v1/whoami").key(key).send().await.expect(200);
+    me["key"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_revoked_key_is_refused_with_the_next_request() {
+    let world = World::new().await;
+    let key = world.auditor().await;
+    let id = key_id(&world, &key).await;
+    for _ in 0..3 {
+        world.get("/api/v1/services").key(&key).send().await.expect(200);
+    }
+    let metrics = world.get("/metrics").send().await.text();
+    let figure = |name: &str| {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().parse::<f64>().unwrap()
+    };
+    assert!(figure("openautoglm_http_auth_cache_hits_total") >= 3.0, "{metrics}");
+    assert!(figure("openautoglm_http_auth_cache_misses_total") >= 2.0, "{metrics}");
+    assert_eq!(figure("openautoglm_http_auth_cache_entries"), 2.0, "{metrics}");
+    world.post(&format!("/api/v1/keys/{id}/revoke")).admin().await.expect(200);
+    world.get("/api/v1/services").key(&key).send().await.problem(401, "OAG-1102");
+}
+
+#[tokio::test]
+async fn changed_roles_hold_with_the_next_request() {
+    let world = World::new().await;
+    let (id, key) = world.person("Bo", Role::AUDITOR, Scope::All).await;
+    world.get("/api/v1/ledger").key(&key).send().await.expect(200);
+    let list = world.get("/api/v1/principals").admin().await.expect(200);
+    let items = list["items"].as_array().unwrap();
+    let mut me = items.iter().find(|item| item["id"] == id.to_string()).unwrap().clone();
+    me["roles"] = json!([]);
+    world.put(&format!("/api/v1/principals/{id}")).json(&me).admin().await.expect(200);
+    world.get("/api/v1/ledger").key(&key).send().await.problem(403, "OAG-1201");
+}
+
+#[tokio::test]
+async fn what_another_process_changes_is_seen_after_the_set_time() {
+    let world = World::new().await;
+    let key = world.auditor().await;
+    let id = key_id(&world, &key).await.parse().unwrap();
+    // Not through the API, as if from elsewhere.
+    let admin = world.pilot.authenticate(&world.tenant, &world.admin).await.unwrap();
+    world.pilot.revoke_key(&world.tenant, &admin, id).await.unwrap();
+    world.clock.advance(2_999);
+    world.get("/api/v1/services").key(&key).send().await.expect(200);
+    world.clock.advance(1);
+    world.get("/api/v1/services").key(&key).send().await.problem(401, "OAG-1102");
+    // With no time at all, at once.
+    let config = ApiConfig { auth_cache_ms: 0, ..ApiConfig::default() };
+    let world = World::with(config, Vec::new()).await;
+    let key = world.auditor().await;
+    let id = key_id(&world, &key).await.parse().unwrap();
+    let admin = world.pilot.authenticate(&world.tenant, &world.admin).await.unwrap();
+    world.pilot.revoke_key(&world.tenant, &admin, id).await.unwrap();
+    world.get("/api/v1/services").key(&key).send().await.problem(401, "OAG-1102");
+}
+
+#[tokio::test]
+async fn a_key_ends_on_time_though_it_is_remembered() {
+    let world = World::new().await;
+    let body = json!({
+        "principal": world.admin_id.to_string(), "name": "short",
+        "expires_at": "2026-11-21T08:00:01Z",
+    });
+    let minted = world.post("/api/v1/keys").json(&body).admin().await.expect(201);
+    let key = minted["secret"].as_str().unwrap();
+    world.get("/api/v1/whoami").key(key).send().await.expect(200);
+    world.clock.advance(999);
+    world.get("/api/v1/whoami").key(key).send().await.expect(200);
+    world.clock.advance(1);
+    world.get("/api/v1/whoami").key(key).send().await.problem(401, "OAG-1102");
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_clients_are_counted_by_their_own_address() {
+    // The address that connects is 192.0.2.7.
+    let trusted_proxies = vec!["192.0.2.0/24".parse().unwrap()];
+    let config = ApiConfig { auth_failures_per_minute: 1, trusted_proxies, ..Default::default() };
+    let world = World::with(config, Vec::new()).await;
+    let bad = |client: &str| {
+        let call = world.get("/api/v1/whoami").key("oag_no");
+        call.header("x-forwarded-for", client).send()
+    };
+    bad("203.0.113.1").await.problem(401, "OAG-1101");
+    bad("203.0.113.1").await.problem(429, "OAG-1701");
+    bad("198.51.100.9, 203.0.113.1").await.problem(429, "OAG-1701");
+    bad("203.0.113.2").await.problem(401, "OAG-1101");
+    // Nobody is believed unless it was said.
+    let config = ApiConfig { auth_failures_per_minute: 1, ..Default::default() };
+    let world = World::with(config, Vec::new()).await;
+    let bad = |client: &str| {
+        let call = world.get("/api/v1/whoami").key("oag_no");
+        call.header("x-forwarded-for", client).send()
+    };
+    bad("203.0.113.1").await.problem(401, "OAG-1101");
+    bad("203.0.113.2").await.problem(429, "OAG-1701");
+}

@@ -3,11 +3,6 @@
 use std::collections::BTreeSet;
 
 use oag_api::openapi_json;
-use oag_api::wire::{
-    AutonomyView, KindView, LedgerHeadView, LedgerRowView, PageView, PlanView, PrincipalView,
-    StoryDetail, WhoAmI, rules, schema,
-};
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::world::{World, scale};
@@ -93,54 +88,48 @@ async fn every_operation_of_the_document_is_in_the_router() {
     }
 }
 
-fn reads<T: DeserializeOwned>(what: &str, value: &Value) {
-    let read = serde_json::from_value::<T>(value.clone());
-    assert!(read.is_ok(), "{what}: {} in {value}", read.err().unwrap());
-}
-
-/// Without the revision that a document of the domain carries beside itself.
-fn bare(value: &Value) -> Value {
-    let mut value = value.clone();
-    value.as_object_mut().unwrap().remove("revision");
-    value
-}
-
+/// Every answer is compared with the document when it comes, here and in all other tests.
 #[tokio::test]
 async fn answers_look_as_the_document_says() {
     let world = World::new().await;
     world.post("/api/v1/plans").json(&scale(4)).admin().await.expect(201);
     let get = async |path: &str| world.get(&format!("/api/v1/{path}")).admin().await.expect(200);
-
     let plans = get("plans").await;
-    reads::<PageView<PlanView>>("plans", &plans);
     let plan = &plans["items"][0];
-    reads::<schema::Plan>("plan", &plan["plan"]);
-    reads::<schema::Verdict>("verdict", &plan["verdict"]);
-    reads::<schema::Phase>("phase", &plan["phase"]);
-    reads::<schema::Note>("note", &plan["notes"][0]);
-    let story = get(&format!("stories/{}", plan["plan"]["story"].as_str().unwrap())).await;
-    reads::<StoryDetail>("story", &story);
-    reads::<PageView<rules::Service>>("services", &get("services").await);
-    reads::<rules::Observed>("observed", &get("services/order-service/observed").await);
-    let logs = get("services/order-service/logs").await;
-    reads::<schema::LogLine>("logs", &logs["items"][0]);
-    reads::<Vec<rules::Policy>>("policies", &get("policies").await["policies"]);
-    reads::<Vec<rules::LimitRule>>("limits", &get("limits").await["rules"]);
-    reads::<rules::ApprovalRules>("approval rules", &get("approval-rules").await["rules"]);
-    reads::<rules::KillSwitch>("kill switch", &get("kill-switch").await["kill_switch"]);
-    reads::<AutonomyView>("autonomy", &get("autonomy").await);
-    reads::<PageView<PrincipalView>>("principals", &get("principals").await);
-    reads::<LedgerHeadView>("ledger", &get("ledger").await);
-    reads::<Vec<LedgerRowView>>("rows", &get("ledger/rows").await["items"]);
-    reads::<Vec<KindView>>("kinds", &get("kinds").await["items"]);
-    reads::<WhoAmI>("whoami", &get("whoami").await);
-
+    get(&format!("plans/{}", plan["id"].as_str().unwrap())).await;
+    get(&format!("stories/{}", plan["plan"]["story"].as_str().unwrap())).await;
+    for list in [
+        "approval-rules",
+        "autonomy",
+        "breakers",
+        "findings",
+        "freezes",
+        "keys",
+        "kill-switch",
+        "kinds",
+        "ledger",
+        "ledger/rows",
+        "limits",
+        "notifications",
+        "policies",
+        "principals",
+        "series",
+        "services",
+        "services/order-service",
+        "services/order-service/load",
+        "services/order-service/logs",
+        "services/order-service/observed",
+        "stories",
+        "whoami",
+    ] {
+        let answer = get(list).await;
+        assert!(answer.as_object().is_some_and(|object| !object.is_empty()), "{list}");
+    }
     let freeze = json!({"freezes": [{"name": "sale", "from": "2026-11-11T00:00:00Z",
         "to": "2026-11-12T00:00:00Z", "reason": "sale",
         "repeat": {"days": ["monday"], "start_minute": 0, "end_minute": 60}}]});
     let path = "/api/v1/freezes";
-    let saved = world.put(path).json(&freeze).header("if-match", "*").admin().await.expect(200);
-    reads::<rules::FreezeWindow>("freeze", &saved["freezes"][0]);
+    world.put(path).json(&freeze).header("if-match", "*").admin().await.expect(200);
 }
 
 #[tokio::test]
@@ -155,7 +144,7 @@ async fn findings_and_notifications_look_so_too() {
     .unwrap();
     world.pilot.record_findings(&world.tenant, vec![finding]).await.unwrap();
     let findings = world.get("/api/v1/findings").admin().await.expect(200);
-    reads::<schema::Finding>("finding", &bare(&findings["items"][0]));
+    assert_eq!(findings["items"][0]["summary"], "too much");
     let stories = world.get("/api/v1/stories").admin().await.expect(200);
     assert_eq!(stories["items"][0]["title"], "too much");
     world.get("/api/v1/notifications").admin().await.expect(200);

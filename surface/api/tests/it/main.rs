@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod auth;
 #[cfg(test)]
+mod conform;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod idempotency;

@@ -50,7 +50,7 @@ async fn world(issuer: &Issuer) -> World {
         jwks_file: None,
         subjects: Default::default(),
     };
-    let jwt = JwtConfig { issuers: vec![one] };
+    let jwt = JwtConfig { issuers: vec![one], ..JwtConfig::default() };
     let config = ApiConfig { jwt, auth_failures_per_minute: 1_000, ..ApiConfig::default() };
     World::with(config, Vec::new()).await
 }

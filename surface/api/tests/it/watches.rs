@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use oag_api::{ApiConfig, Bookmark, WatchEvent};
 use oag_store::SqliteConfig;
+use oag_types::{Role, Scope};
 use serde_json::{Value, json};
 
 use crate::world::{World, scale, service};
@@ -139,4 +140,57 @@ async fn watches_are_bounded_and_end() {
     assert_eq!(ready["failing"], json!(["server"]));
     world.post("/api/v1/plans").json(&scale(3)).admin().await.problem(503, "OAG-1803");
     world.get("/api/v1/plans").admin().await.expect(200);
+}
+
+/// Reads until the watch ends by itself.
+async fn ends(response: axum::response::Response) {
+    assert_eq!(response.status(), 200);
+    let mut stream = response.into_body().into_data_stream();
+    let reading = async { while stream.next().await.is_some() {} };
+    tokio::time::timeout(Duration::from_secs(10), reading).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_watch_ends_with_the_key_it_came_with() {
+    let world = World::new().await;
+    let (key, other) = (world.auditor().await, world.auditor().await);
+    let me = world.get("/api/v1/whoami").key(&key).send().await.expect(200);
+    let open = async |key: &str| world.get("/api/v1/events").key(key).response().await;
+    let (watch, elsewhere) = (open(&key).await, open(&other).await);
+    let path = format!("/api/v1/keys/{}/revoke", me["key"].as_str().unwrap());
+    world.post(&path).admin().await.expect(200);
+    // No time passes on the clock: the change itself ends it.
+    ends(watch).await;
+    // Another process revokes the other one: the next look ends it.
+    let me = world.get("/api/v1/whoami").key(&other).send().await.expect(200);
+    let id = me["key"].as_str().unwrap().parse().unwrap();
+    let admin = world.pilot.authenticate(&world.tenant, &world.admin).await.unwrap();
+    world.pilot.revoke_key(&world.tenant, &admin, id).await.unwrap();
+    world.clock.advance(3_000);
+    ends(elsewhere).await;
+}
+
+#[tokio::test]
+async fn a_watch_ends_when_its_principal_is_disabled_and_sees_new_roles() {
+    let world = World::new().await;
+    let (id, key) = world.person("Bo", Role::AUDITOR, Scope::All).await;
+    let from = revision(&world).await;
+    let events = world.get(&format!("/api/v1/events?from_revision={from}"));
+    let watch = events.key(&key).response().await;
+    let list = world.get("/api/v1/principals").admin().await.expect(200);
+    let items = list["items"].as_array().unwrap();
+    let mut me = items.iter().find(|item| item["id"] == id.to_string()).unwrap().clone();
+    me["roles"] = json!([]);
+    let path = format!("/api/v1/principals/{id}");
+    let saved = world.put(&path).json(&me).admin().await.expect(200);
+    // Without a role it is shown nothing of what follows, and the watch goes on.
+    world.post("/api/v1/plans").json(&scale(3)).admin().await.expect(201);
+    me["revision"] = saved["revision"].clone();
+    me["disabled"] = json!(true);
+    let later = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        world.put(&path).json(&me).admin().await.expect(200)
+    };
+    let ((events, _), _) = tokio::join!(read(watch, usize::MAX), later);
+    assert_eq!(events, []);
 }

@@ -28,6 +28,8 @@ use oag_types::{
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+use crate::conform;
+
 type Fields = BTreeMap<String, Value>;
 
 /// Services in memory, each with the state it was set to.
@@ -185,6 +187,8 @@ impl Reply {
 /// A request under construction.
 pub(crate) struct Call<'a> {
     world: &'a World,
+    method: String,
+    path: String,
     builder: http::request::Builder,
     body: Body,
 }
@@ -218,10 +222,17 @@ impl Call<'_> {
         self.world.router.clone().oneshot(request).await.unwrap()
     }
 
+    /// The whole answer; one in JSON must look as the document says.
     pub(crate) async fn send(self) -> Reply {
+        let (method, path) = (self.method.clone(), self.path.clone());
         let (parts, body) = self.response().await.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
-        Reply { status: parts.status, headers: parts.headers, bytes }
+        let reply = Reply { status: parts.status, headers: parts.headers, bytes };
+        let media = reply.header("content-type");
+        if media.ends_with("json") && !path.ends_with("openapi.json") {
+            conform::check(&method, &path, reply.status.as_u16(), media, &reply.json());
+        }
+        reply
     }
 
     /// As the admin.
@@ -313,7 +324,8 @@ impl World {
 
     pub(crate) fn call(&self, method: &str, path: &str) -> Call<'_> {
         let builder = Request::builder().method(method).uri(path);
-        Call { world: self, builder, body: Body::empty() }
+        let (method, path) = (method.to_owned(), path.to_owned());
+        Call { world: self, method, path, builder, body: Body::empty() }
     }
 
     pub(crate) fn get(&self, path: &str) -> Call<'_> {
