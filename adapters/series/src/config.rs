@@ -54,7 +54,7 @@ impl Default for SeriesConfig {
             downsample: Downsample::Mean,
             digits: Some(5),
             series_max: 20_000,
-            buffered_max: 1_500_000,
+            buffered_max: 1_000_000,
             retention_days: 90,
             flush_ms: 10_000,
             seal_every_ms: 600_000,
