@@ -1,0 +1,39 @@
+//! What travels with a request through every service. Nothing in it outlives the request.
+
+use std::fmt;
+use std::time::Duration;
+
+use oag_types::Tenant;
+
+/// A W3C trace id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TraceId(pub u128);
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// For whom a request is, and until when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Context {
+    /// The request's own id, the same in every log and at every upstream.
+    pub request: String,
+    /// Who owns the work and is charged for it.
+    pub tenant: Tenant,
+    /// Who asked, as the tenant names them.
+    pub user: Option<String>,
+    /// The trace it belongs to.
+    pub trace: Option<TraceId>,
+    /// How long the answer is of any use, from when the request is handed over; none: always.
+    pub within: Option<Duration>,
+}
+
+impl Context {
+    /// Of a tenant, under a request id, without anything else.
+    #[must_use]
+    pub const fn new(tenant: Tenant, request: String) -> Self {
+        Self { request, tenant, user: None, trace: None, within: None }
+    }
+}

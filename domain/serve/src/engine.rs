@@ -1,0 +1,95 @@
+//! The port behind which models run.
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+use crate::{EngineError, Event, Generation, Usage};
+
+/// An answer as it comes: parts, then one end. After an error nothing comes. Dropping it cancels
+/// the request, and frees what it held at the engine's next step.
+pub type Events = BoxStream<'static, Result<Event, EngineError>>;
+
+/// What an engine can do with a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Skill {
+    /// Continue text.
+    Complete,
+    /// Answer in a conversation.
+    Chat,
+    /// Ask for tools.
+    Tools,
+    /// Write what a JSON schema accepts, always.
+    Schema,
+    /// Turn text into vectors.
+    Embed,
+    /// Show probabilities of tokens.
+    Logprobs,
+    /// Turn text into tokens and back.
+    Tokenize,
+}
+
+/// A model that is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelCard {
+    /// The name under which it is asked.
+    pub name: String,
+    /// What can be done with it, in order.
+    pub skills: Vec<Skill>,
+    /// Most tokens of prompt and answer together, where it is known.
+    pub window_tokens: Option<u32>,
+    /// What runs it, for people: a file, an address.
+    pub about: String,
+}
+
+/// How busy an engine is.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct EngineStats {
+    /// Requests it works on at once.
+    pub slots: u32,
+    /// Of those, in use.
+    pub busy: u32,
+    /// Requests that wait inside.
+    pub waiting: u32,
+    /// Answers that were given since the start, broken ones included.
+    pub answers: u64,
+    /// Tries that were made again.
+    pub retries: u64,
+}
+
+/// Vectors of texts, in their order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embeddings {
+    /// One for each text.
+    pub vectors: Vec<Vec<f32>>,
+    /// What it took.
+    pub usage: Option<Usage>,
+}
+
+/// Runs models. Implementations are in `adapters/engine`.
+#[async_trait]
+pub trait Engine: Send + Sync + 'static {
+    /// Its name, for logs and metrics.
+    fn name(&self) -> &str;
+
+    /// The models it serves now.
+    fn models(&self) -> Vec<ModelCard>;
+
+    /// How busy it is.
+    fn stats(&self) -> EngineStats;
+
+    /// Begins an answer. It is there when the first part is known to come, so that what goes wrong
+    /// before is told here and can be tried elsewhere.
+    ///
+    /// # Errors
+    /// All of [`EngineError`] but `BrokeOff`, which only the stream tells.
+    async fn generate(&self, request: Generation) -> Result<Events, EngineError>;
+
+    /// Turns texts into vectors.
+    ///
+    /// # Errors
+    /// `Refused` when the engine or the model cannot, else as [`Engine::generate`].
+    async fn embed(&self, model: &str, _texts: Vec<String>) -> Result<Embeddings, EngineError> {
+        let problem = format!("{model:?} makes no embeddings here");
+        Err(EngineError::Refused { field: "model", problem })
+    }
+}
