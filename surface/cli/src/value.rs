@@ -65,6 +65,25 @@ pub(crate) fn plain(value: &Value) -> String {
     }
 }
 
+/// A value as text for people who look at figures: fractions have six significant digits.
+pub(crate) fn rounded(value: &Value) -> String {
+    fn round(value: &Value) -> Value {
+        match value {
+            Value::Number(number) if number.is_f64() => {
+                let text = number.as_f64().map(|number| format!("{number:.5e}"));
+                let near = text.and_then(|text| text.parse::<f64>().ok());
+                near.map_or_else(|| value.clone(), Value::from)
+            }
+            Value::Array(items) => items.iter().map(round).collect(),
+            Value::Object(members) => {
+                members.iter().map(|(name, value)| (name.clone(), round(value))).collect()
+            }
+            other => other.clone(),
+        }
+    }
+    plain(&round(value))
+}
+
 /// A name of the wire as words: `awaiting_approval` as `awaiting approval`.
 pub(crate) fn words(name: &str) -> String {
     name.replace('_', " ")
@@ -107,6 +126,15 @@ pub(crate) fn cut(text: &str, chars_max: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn figures_have_six_digits_and_counts_all_of_theirs() {
+        let numbers = serde_json::json!({"band": [0.30000000000000004, 1234567.891, -2e-9],
+            "count": 123_456_789_u64, "none": null, "unit": "requests/s", "whole": 180.0});
+        let text = "band=0.3, 1234570, -0.000000002, count=123456789, none=, unit=requests/s, \
+                    whole=180";
+        assert_eq!(rounded(&numbers), text);
+    }
 
     #[test]
     fn ages_are_short() {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{plan, steps};
 use crate::resource::{percent, story_state};
 use crate::table::table;
-use crate::value::{Read, age, cut, plain, words};
+use crate::value::{Read, age, cut, rounded, words};
 
 /// A story with its findings, plans and ledger rows.
 pub(crate) fn story(detail: &Value, now: Timestamp) -> String {
@@ -66,7 +66,7 @@ pub(crate) fn finding(finding: &Value, now: Timestamp) -> String {
         if let Some(series) = evidence.at("/series").as_str() {
             text.push_str(&format!(" [{series}]"));
         }
-        let numbers = plain(evidence.at("/numbers"));
+        let numbers = rounded(evidence.at("/numbers"));
         if !numbers.is_empty() {
             text.push_str(&format!(" ({numbers})"));
         }
