@@ -1,0 +1,408 @@
+//! Queues and workers brought together: what the fleet's owner talks to.
+//!
+//! The owner tells what happens (tasks come and end, workers join and are lost) with the moment it
+//! happened, and asks for decisions. One decision looks at the head of one queue and a bounded
+//! number of workers; its time grows with the logarithm of tasks and workers.
+
+mod ending;
+mod job;
+mod workers;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::BuildHasherDefault;
+use std::sync::Arc;
+use std::time::Duration;
+
+use oag_types::Tenant;
+use serde::{Deserialize, Serialize};
+
+pub use job::{Admitted, Assignment, Turn};
+
+use crate::balance::{BalanceKind, Wanted};
+use crate::fleet::{Fleet, Mixed, WorkerId};
+use crate::length::Predictor;
+use crate::policy::Waiting;
+use crate::queue::{AdmissionQueue, Next, QueueConfig, Refusal};
+use crate::task::{Task, Ticket};
+use crate::time::Moment;
+use job::{Job, Run, Standing};
+
+/// Running tasks that are looked at for one that may make way.
+const VICTIMS_MAX: usize = 64;
+/// Tasks with answers that are remembered.
+const DONE_MAX: usize = 65_536;
+/// The longest answer that anybody may expect, in tokens.
+const TOLD_MAX: f64 = 1e9;
+
+/// How a scheduler decides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// Queues, each of its own model.
+    pub queues: BTreeMap<String, QueueConfig>,
+    /// Queues of all other models.
+    pub queue: QueueConfig,
+    /// Which worker takes a task.
+    pub balance: BalanceKind,
+    /// Over which time a late worker opens its slots.
+    pub warm_up: Duration,
+    /// Weights of tenants; 1 unless told.
+    pub weights: BTreeMap<Tenant, f64>,
+    /// Workers that may be lost under a task before it is given up.
+    pub losses_max: u32,
+    /// Times a task may be asked to make way for a more urgent one.
+    pub yields_max: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            queues: BTreeMap::new(),
+            queue: QueueConfig::default(),
+            balance: BalanceKind::default(),
+            warm_up: Duration::from_secs(4),
+            weights: BTreeMap::new(),
+            losses_max: 3,
+            yields_max: 3,
+        }
+    }
+}
+
+/// A running task that should make way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Preemption {
+    /// Which task.
+    pub ticket: Ticket,
+    /// Where it runs.
+    pub worker: WorkerId,
+}
+
+/// The queue of a model and what runs of it.
+#[derive(Debug)]
+struct Desk {
+    queue: AdmissionQueue,
+    entry_level: u8,
+    running: BTreeSet<Standing>,
+    stopping: usize,
+}
+
+/// The scheduler of a fleet.
+#[derive(Debug)]
+pub struct Scheduler {
+    config: Config,
+    predictor: Predictor,
+    fleet: Fleet,
+    desks: BTreeMap<Arc<str>, Desk>,
+    /// Never gone through in its order, which is nobody's.
+    jobs: HashMap<Ticket, Box<Job>, BuildHasherDefault<Mixed>>,
+    /// Tasks that wait for others, by those.
+    dependents: BTreeMap<Ticket, Vec<Ticket>>,
+    /// The last tasks that have their answers, for those that come after them.
+    done: BTreeSet<Ticket>,
+    refused: Vec<(Ticket, Refusal)>,
+    next_ticket: u64,
+    /// The model whose queue was asked last.
+    last: Option<Arc<str>>,
+}
+
+impl Scheduler {
+    /// Without workers and tasks. `predictor` may have learned before.
+    #[must_use]
+    pub fn new(config: Config, predictor: Predictor) -> Self {
+        Self {
+            fleet: Fleet::new(config.balance, config.warm_up),
+            config,
+            predictor,
+            desks: BTreeMap::new(),
+            jobs: HashMap::default(),
+            dependents: BTreeMap::new(),
+            done: BTreeSet::new(),
+            refused: Vec::new(),
+            next_ticket: 0,
+            last: None,
+        }
+    }
+
+    /// Takes a task in, or says at once why not and when to try again.
+    ///
+    /// # Errors
+    /// When no worker can do it, its deadline is over, a task it waits for is not known, or too
+    /// much waits.
+    pub fn submit(&mut self, task: Task, now: Moment) -> Result<Admitted, Refusal> {
+        self.submit_expecting(task, None, now)
+    }
+
+    /// As [`Scheduler::submit`], for a task whose answer is expected to have so many tokens by
+    /// somebody who knows better than the predictor.
+    ///
+    /// # Errors
+    /// As [`Scheduler::submit`].
+    pub fn submit_expecting(
+        &mut self,
+        task: Task,
+        told: Option<f64>,
+        now: Moment,
+    ) -> Result<Admitted, Refusal> {
+        let model = task.facts.model.clone();
+        let Some(window) = self.fleet.window(&model) else {
+            return Err(Refusal::NoWorker { model });
+        };
+        let least = u64::from(task.facts.prompt_tokens) + 1;
+        if least > window {
+            return Err(Refusal::TooLarge { model, tokens: least, most: window });
+        }
+        let after = self.still_to_come(&task.after)?;
+        let ticket = Ticket::new(self.next_ticket);
+        let told = told.map(|told| if told > 1.0 { told.min(TOLD_MAX) } else { 1.0 });
+        let expected = told.unwrap_or_else(|| {
+            self.predictor.predict(&task.facts, task.context.tenant.as_str()).tokens
+        });
+        // No answer is longer than what the largest window has left.
+        let expected = expected.min((window - least + 1) as f64);
+        let prompt = f64::from(task.facts.prompt_tokens);
+        let work = self.fleet.rates(&model).work(prompt, expected);
+        let desk = self.desk(&model);
+        let level = desk.entry_level;
+        let job = Job {
+            task,
+            arrived: now,
+            attained: 0,
+            expected,
+            told: told.is_some(),
+            losses: 0,
+            yields: 0,
+            level,
+            after,
+            run: None,
+        };
+        let held_back = !job.after.is_empty();
+        let (slots, busy) = self.fleet.slots(&model);
+        let Some(desk) = self.desks.get_mut(model.as_str()) else {
+            return Err(Refusal::NoWorker { model });
+        };
+        desk.queue.set_capacity(slots, busy as f64 / slots.max(1) as f64);
+        desk.queue.submit(job.entry(ticket, work), held_back, now)?;
+        let expected_wait = desk.queue.expected_wait();
+        self.next_ticket += 1;
+        for before in &job.after {
+            self.dependents.entry(*before).or_default().push(ticket);
+        }
+        self.jobs.insert(ticket, Box::new(job));
+        Ok(Admitted { ticket, expected_tokens: expected, expected_wait })
+    }
+
+    /// Those of some tasks that must still end.
+    fn still_to_come(&self, after: &[Ticket]) -> Result<Vec<Ticket>, Refusal> {
+        let mut left = Vec::new();
+        for ticket in after {
+            if self.jobs.contains_key(ticket) {
+                left.push(*ticket);
+            } else if !self.done.contains(ticket) {
+                return Err(Refusal::UnknownDependency(*ticket));
+            }
+        }
+        left.sort_unstable();
+        left.dedup();
+        Ok(left)
+    }
+
+    /// One decision: the task that begins now and where; none when nothing may begin.
+    pub fn dispatch(&mut self, now: Moment) -> Option<Assignment> {
+        self.fleet.warm_up(now);
+        if self.desks.len() == 1
+            && let Some(model) = self.desks.keys().next().cloned()
+        {
+            return self.dispatch_of(&model, now);
+        }
+        let models = self.in_turn();
+        models.iter().find_map(|model| {
+            let assignment = self.dispatch_of(model, now)?;
+            self.last = Some(model.clone());
+            Some(assignment)
+        })
+    }
+
+    /// A running task that should make way for a more urgent one; the owner stops it at its next
+    /// step and says so by [`Scheduler::stopped`].
+    pub fn preempt(&mut self, now: Moment) -> Option<Preemption> {
+        for (model, desk) in &mut self.desks {
+            if self.fleet.has_ready(model) || desk.stopping >= desk.queue.waiting() {
+                continue;
+            }
+            // From the least urgent on: what the first may not be made to do, no other may.
+            let standing = desk.running.iter().rev().take(VICTIMS_MAX);
+            for (_, _, ticket) in standing {
+                let Some(job) = self.jobs.get_mut(ticket) else { continue };
+                let Some(run) = job.run.as_mut() else { continue };
+                if !desk.queue.preempts(&run.seen, now) {
+                    break;
+                }
+                if !run.stopping && job.yields < self.config.yields_max {
+                    run.stopping = true;
+                    desk.stopping += 1;
+                    return Some(Preemption { ticket: *ticket, worker: run.worker });
+                }
+            }
+        }
+        None
+    }
+
+    /// Tasks that were given up since the last time, with the reason: late ones, those whose
+    /// dependency failed, those whose workers were lost too often.
+    pub fn refused(&mut self, now: Moment) -> Vec<(Ticket, Refusal)> {
+        let late: Vec<Ticket> =
+            self.desks.values_mut().flat_map(|desk| desk.queue.expire(now)).collect();
+        for ticket in late {
+            self.give_up(ticket, Refusal::Late, now);
+        }
+        std::mem::take(&mut self.refused)
+    }
+
+    /// What has been learned about answers.
+    #[must_use]
+    pub const fn predictor(&self) -> &Predictor {
+        &self.predictor
+    }
+
+    /// The workers.
+    #[must_use]
+    pub const fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// The queue of a model, once a task came for it.
+    #[must_use]
+    pub fn queue(&self, model: &str) -> Option<&AdmissionQueue> {
+        self.desks.get(model).map(|desk| &desk.queue)
+    }
+
+    /// The models that have queues.
+    pub fn models(&self) -> impl Iterator<Item = &str> {
+        self.desks.keys().map(AsRef::as_ref)
+    }
+
+    /// Where a task runs; none when it does not.
+    #[must_use]
+    pub fn runs_on(&self, ticket: Ticket) -> Option<WorkerId> {
+        self.jobs.get(&ticket)?.run.map(|run| run.worker)
+    }
+
+    /// Tasks that are not done.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+}
+
+impl Scheduler {
+    fn desk(&mut self, model: &str) -> &mut Desk {
+        let Self { desks, config, .. } = self;
+        desks.entry(model.into()).or_insert_with(|| {
+            let config_of = config.queues.get(model).unwrap_or(&config.queue).clone();
+            Desk {
+                entry_level: config_of.policy.entry_level(),
+                queue: AdmissionQueue::new(config_of, config.weights.clone()),
+                running: BTreeSet::new(),
+                stopping: 0,
+            }
+        })
+    }
+
+    /// Models with something to do, beginning after the last one.
+    fn in_turn(&self) -> Vec<Arc<str>> {
+        let may = |(model, desk): &(&Arc<str>, &Desk)| {
+            desk.queue.waiting() > 0 && self.fleet.has_ready(model)
+        };
+        let models: Vec<&Arc<str>> =
+            self.desks.iter().filter(may).map(|(model, _)| model).collect();
+        let from = models.partition_point(|model| Some(*model) <= self.last.as_ref());
+        let (before, after) = models.split_at(from);
+        after.iter().chain(before).copied().cloned().collect()
+    }
+
+    fn dispatch_of(&mut self, model: &str, now: Moment) -> Option<Assignment> {
+        let window = self.fleet.window(model)?;
+        for ticket in self.desks.get_mut(model)?.queue.expire(now) {
+            self.give_up(ticket, Refusal::Late, now);
+        }
+        let next = self.next_that_fits(model, window, now)?;
+        let desk = self.desks.get_mut(model)?;
+        let ticket = next.choice.task.ticket;
+        let job = self.jobs.get_mut(&ticket)?;
+        // What is only expected must not keep a task from the largest window there is.
+        let tokens = job.tokens().min(window);
+        let wanted = Wanted {
+            prompt: job.to_read(),
+            steps: (job.expected - f64::from(job.attained)).max(1.0),
+            tokens,
+            prefixes: &job.task.prefixes,
+            affinity: job.task.affinity,
+        };
+        let pick = self.fleet.pick(model, &wanted)?;
+        let entry = desk.queue.take(&next, now)?;
+        let seen = next.choice.task;
+        job.run = Some(Run {
+            worker: pick.worker,
+            started: now,
+            tokens,
+            work: entry.work,
+            cached: pick.cached_tokens,
+            attained_before: job.attained,
+            seen,
+            stopping: false,
+        });
+        desk.running.insert((seen.class, now, ticket));
+        let slice = desk.queue.slice(&next.choice);
+        self.fleet.begin(pick.worker, tokens, &job.task.prefixes, now);
+        Some(Assignment {
+            ticket,
+            worker: pick.worker,
+            attained: job.attained,
+            cached_tokens: pick.cached_tokens,
+            slice,
+            reason: next.choice.reason,
+            why: pick.why,
+        })
+    }
+
+    /// What is next of a queue. What no window holds any more, since larger workers left, is given
+    /// up: it would stand before all others for ever.
+    fn next_that_fits(&mut self, model: &str, window: u64, now: Moment) -> Option<Next> {
+        let (slots, busy) = self.fleet.slots(model);
+        loop {
+            let desk = self.desks.get_mut(model)?;
+            desk.queue.set_capacity(slots, busy as f64 / slots.max(1) as f64);
+            let next = desk.queue.next(now)?;
+            let ticket = next.choice.task.ticket;
+            let least = self.jobs.get(&ticket)?.least();
+            if least <= window {
+                return Some(next);
+            }
+            desk.queue.remove(ticket, now);
+            let model = model.to_owned();
+            self.give_up(ticket, Refusal::TooLarge { model, tokens: least, most: window }, now);
+        }
+    }
+
+    /// A running task that used its slice up: whether it goes on.
+    pub fn slice_over(&mut self, ticket: Ticket, attained: u32, now: Moment) -> Turn {
+        let goes_on = Turn::GoesOn(None);
+        let Some(job) = self.jobs.get_mut(&ticket) else { return goes_on };
+        let Some(run) = job.run else { return goes_on };
+        let Some(desk) = self.desks.get_mut(job.task.facts.model.as_str()) else { return goes_on };
+        let spent = desk.queue.spent(Waiting { since: now, ..run.seen });
+        job.level = spent.level;
+        job.attained = attained;
+        if let Some(choice) = desk.queue.goes_on(&spent, now) {
+            job.run = Some(Run { seen: spent, ..run });
+            return Turn::GoesOn(desk.queue.slice(&choice));
+        }
+        self.stopped(ticket, attained, now);
+        Turn::MakesWay
+    }
+}
