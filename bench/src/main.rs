@@ -14,6 +14,7 @@ mod ledger;
 mod machine;
 mod report;
 mod scaling;
+mod schedule;
 mod series;
 mod store;
 mod world;
@@ -78,6 +79,9 @@ enum Bench {
     /// Overload and cost of the forecasting rule against the reactive one, replayed over windows of
     /// a real recording.
     Scaling(scaling::Question),
+    /// Waits under each scheduling policy, simulated over a real recording of language-model
+    /// requests, and what a decision costs.
+    Schedule(schedule::Question),
 }
 
 impl Common {
@@ -123,6 +127,7 @@ fn all() -> Vec<Bench> {
         Bench::Store,
         Bench::Series(series::Size::default()),
         Bench::Scaling(scaling::Question::default()),
+        Bench::Schedule(schedule::Question::default()),
     ]
 }
 
@@ -135,5 +140,6 @@ async fn measure(bench: Bench, common: &Common) -> anyhow::Result<Report> {
         Bench::Store => store::measure(common).await.context("store"),
         Bench::Series(size) => series::measure(size, common).context("series"),
         Bench::Scaling(question) => scaling::measure(&question, common).context("scaling"),
+        Bench::Schedule(question) => schedule::measure(&question, common).context("schedule"),
     }
 }

@@ -102,3 +102,25 @@ fn scaling() {
         }
     }
 }
+
+#[test]
+fn schedule() {
+    let rows = quick("schedule");
+    for part in ["first half", "second half"] {
+        for load in ["0.7", "0.9", "1"] {
+            let wait = |policy: &str, what: &str| {
+                value(&rows, &format!("{part}, load {load}, {policy}: {what}"))
+            };
+            for policy in ["fcfs", "sjf", "priority", "mlfq", "default", "sjf, oracle"] {
+                let (mean, p99) = (wait(policy, "mean wait"), wait(policy, "p99 wait"));
+                assert!(mean <= p99 && p99 <= wait(policy, "maximum wait"), "{policy}");
+            }
+            // One tenant and one class: priority is the order of arrival.
+            assert_eq!(wait("fcfs", "mean wait"), wait("priority", "mean wait"));
+            assert!(wait("sjf, oracle", "mean wait") < wait("fcfs", "mean wait"));
+        }
+        let gain = value(&rows, &format!("{part}, 8 slots: mean wait better by"));
+        assert!((0.8..3.0).contains(&gain), "{gain}");
+    }
+    assert!(value(&rows, "500 queued, 20 workers, best: a decision") > 0.0);
+}
