@@ -10,6 +10,7 @@ mod commands;
 mod connect;
 pub mod demo;
 mod exit;
+mod page;
 mod resource;
 mod show;
 mod sse;

@@ -12,6 +12,7 @@ mod push;
 mod replay;
 mod rules;
 mod service;
+mod simulate;
 mod status;
 mod switches;
 mod watch;
@@ -34,6 +35,7 @@ use push::PushArgs;
 use replay::ReplayArgs;
 use rules::{FreezeCommand, LimitsCommand, PolicyCommand};
 use service::{DeleteCommand, LogsArgs, PutCommand};
+use simulate::SimulateArgs;
 use status::StatusArgs;
 use switches::{AutonomyCommand, BreakerCommand, KillSwitchCommand, NotificationsCommand};
 
@@ -72,6 +74,9 @@ pub(crate) enum Verb {
     Analyze(AnalyzeArgs),
     /// See what policies would have done with recorded signals. Runs here, changes nothing.
     Replay(Box<ReplayArgs>),
+    /// See how a fleet of language-model workers would have served recorded requests. Runs here,
+    /// with the product's own scheduler under a simulated clock.
+    Simulate(Box<SimulateArgs>),
     /// Send signals from a file.
     Push(PushArgs),
     /// The ledger of everything that was done.
@@ -171,6 +176,7 @@ async fn speak(command: Verb, terminal: &Terminal) -> anyhow::Result<Exit> {
         Verb::Resolve(args) => act::resolve(args, terminal).await,
         Verb::Analyze(args) => analyze::run(args, terminal).await,
         Verb::Replay(args) => replay::run(*args, terminal).await,
+        Verb::Simulate(args) => simulate::run(*args, terminal).await,
         Verb::Push(args) => push::run(args, terminal).await,
         Verb::Ledger(command) => ledger(command, terminal).await,
         Verb::Breaker(command) => switches::breaker(command, terminal).await,

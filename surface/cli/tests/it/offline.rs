@@ -169,3 +169,60 @@ fn the_ledger_of_a_server() {
     let ran = server.run(&["ledger", "erase", "1", "--reason", "asked for", "--yes"]);
     assert_eq!(ran.out, "payload of row 1 erased\n");
 }
+
+/// Requests of two sizes, as a CSV of the columns that traces have.
+fn requests() -> String {
+    let mut text = String::from("TIMESTAMP,ContextTokens,GeneratedTokens\n");
+    for number in 0..400 {
+        let (prompt, answer) = if number % 3 == 0 { (2_000, 400) } else { (100, 20) };
+        text.push_str(&format!("{}.5,{prompt},{answer}\n", number + number % 40));
+    }
+    text
+}
+
+#[test]
+fn a_simulation_compares_policies_and_draws_them() {
+    let (dir, file) = write("trace.csv", &requests());
+    let page = dir.path().join("page.html");
+    let faults = "crash=1,slow=1,late=1";
+    let args = ["simulate", "--trace", &file, "--nodes", "6", "--slots", "2", "--faults", faults];
+    let more = ["--oracle", "-o", "json", "--report", page.to_str().unwrap()];
+    let ran = run(&[&args[..], &more[..]].concat(), None, "");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.contains("report: "), "{}", ran.err);
+    let document: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let (requests, copies) = (document["requests"].as_u64(), document["copies"].as_u64());
+    assert_eq!(requests.unwrap(), 400 * copies.unwrap());
+    let policies = document["policies"].as_array().unwrap();
+    let names: Vec<_> = policies.iter().map(|played| played["policy"].as_str().unwrap()).collect();
+    assert_eq!(names, ["fcfs", "balanced", "sjf, oracle"]);
+    for played in policies {
+        let counts = ["tasks", "refused", "given_up"].map(|name| played[name].as_u64().unwrap());
+        assert_eq!(Some(counts.iter().sum()), requests, "{}", played["policy"]);
+        assert!(played["losses"].as_u64().unwrap() > 0 && played["waits_s"][100].is_f64());
+    }
+    let html = std::fs::read_to_string(page).unwrap();
+    assert!(html.ends_with("</html>\n") && html.matches("<svg class=\"chart\"").count() == 3);
+    let again = run(&args, None, "");
+    assert_eq!((again.code, &again.out), (0, &run(&args, None, "").out));
+    assert!(again.out.contains("6 workers of 2 slots, load 0.9, best, 1 crash, 1 slow, 1 late"));
+    assert!(again.out.contains("POLICY") && again.out.contains("LONGEST WAIT"), "{}", again.out);
+}
+
+#[test]
+fn a_simulation_says_what_is_wrong() {
+    let (_dir, file) = write("trace.csv", "TIMESTAMP,ContextTokens,GeneratedTokens\n1,2\n");
+    let wrong = run(&["simulate", "--trace", &file, "--nodes", "1"], None, "");
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.err.contains("line 2: 2 fields where 3 were expected"), "{}", wrong.err);
+    let (_dir, file) = write("trace.csv", &requests());
+    for (more, said) in [
+        (["--faults", "crash=3"], "more faults than workers"),
+        (["--copies", "1000000"], "are more than 20000000 in one run"),
+        (["--report", "/no/such/directory/page.html"], "cannot be written"),
+    ] {
+        let args = ["simulate", "--trace", &file, "--nodes", "2"];
+        let ran = run(&[&args[..], &more[..]].concat(), None, "");
+        assert!(ran.code == 2 && ran.err.contains(said), "{}: {}", ran.code, ran.err);
+    }
+}

@@ -1,9 +1,10 @@
 //! The pictures of the report.
 
-use super::plot::{Plot, Scale};
-use super::{escape, legend, section};
+use super::legend;
 use crate::demo::outcome::{Forecast, Outcome};
 use crate::demo::sizes::START_DELAY_STEPS;
+use crate::page::plot::{Plot, Scale};
+use crate::page::{escape, section};
 
 /// Steps ahead of which the forecast is shown: those a replica needs to start, and one.
 const AHEAD: i64 = START_DELAY_STEPS + 1;

@@ -1,24 +1,19 @@
 //! The report: one page with everything in it, so that it can be kept, sent and read offline.
 
 mod charts;
-mod plot;
 
 use serde_json::json;
 
 use super::outcome::{Outcome, indices};
 use super::sizes::{Policy, START_DELAY_STEPS};
+use crate::page::{self, escape, section};
 
-const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
 /// The page of a run.
 pub(super) fn page(outcome: &Outcome) -> String {
     let parts = [
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>Open-AutoGLM demo</title>\n"
-            .to_owned(),
-        format!("<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n"),
+        page::head("Open-AutoGLM demo"),
         head(outcome),
         comparison(outcome),
         charts::load(outcome),
@@ -31,22 +26,6 @@ pub(super) fn page(outcome: &Outcome) -> String {
         "</body>\n</html>\n".to_owned(),
     ];
     parts.concat()
-}
-
-/// Text as it may stand in a page or an attribute.
-pub(super) fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            other => safe.push(other),
-        }
-    }
-    safe
 }
 
 fn head(outcome: &Outcome) -> String {
@@ -168,11 +147,6 @@ fn facts(outcome: &Outcome) -> String {
     )
 }
 
-/// A part of the page, with its title in both languages.
-pub(super) fn section(title: &str, zh: &str, inside: &str) -> String {
-    format!("<section>\n<h2>{title} <span lang=\"zh\">{zh}</span></h2>\n{inside}</section>\n")
-}
-
 /// What the readout below the charts shows.
 fn data(outcome: &Outcome) -> String {
     let round = |values: &[f64]| values.iter().map(|value| value.round()).collect::<Vec<_>>();
@@ -210,35 +184,7 @@ pub(super) fn legend() -> String {
 mod tests {
     use super::*;
     use crate::demo::outcome::tests::outcome;
-
-    /// Elements that have no end.
-    const VOID: [&str; 3] = ["meta", "!doctype", "br"];
-
-    /// Every element that was begun is ended, in the right order.
-    fn check_nesting(page: &str) {
-        let mut open: Vec<String> = Vec::new();
-        let mut rest = page;
-        while let Some(start) = rest.find('<') {
-            let end = start + rest[start..].find('>').expect("a tag without its end");
-            let tag = &rest[start + 1..end];
-            let name: String = tag
-                .trim_start_matches('/')
-                .chars()
-                .take_while(|c| *c != ' ' && *c != '/')
-                .collect();
-            rest = &rest[end + 1..];
-            if let Some(name) = tag.strip_prefix('/') {
-                assert_eq!(open.pop().as_deref(), Some(name));
-            } else if !tag.ends_with('/') && !VOID.contains(&name.as_str()) {
-                if name == "script" || name == "style" {
-                    let until = rest.find(&format!("</{name}>")).expect("its end");
-                    rest = &rest[until..];
-                }
-                open.push(name);
-            }
-        }
-        assert!(open.is_empty(), "{open:?}");
-    }
+    use crate::page::checks::{check_nesting, check_offline};
 
     #[test]
     fn the_page_is_well_formed_with_and_without_actions() {
@@ -265,11 +211,7 @@ mod tests {
 
     #[test]
     fn nothing_is_fetched_from_anywhere() {
-        let page = page(&outcome());
-        for bad in ["http:", "https:", "//cdn", "src=", "@import", "url(", "<link"] {
-            assert!(!page.contains(bad), "{bad}");
-        }
-        assert!(page.contains("prefers-color-scheme: dark"));
+        check_offline(&page(&outcome()));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 /// Width of every picture.
-pub(super) const WIDTH: f64 = 1_000.0;
+pub(crate) const WIDTH: f64 = 1_000.0;
 const LEFT: f64 = 52.0;
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 10.0;
@@ -11,33 +11,40 @@ const BOTTOM: f64 = 26.0;
 
 /// How values are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scale {
+pub(crate) enum Scale {
     Linear,
     Logarithmic,
 }
 
 /// A plane of steps and values.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Plot {
+pub(crate) struct Plot {
     height: f64,
     steps: usize,
     least: f64,
     most: f64,
     scale: Scale,
+    each: f64,
 }
 
 impl Plot {
-    pub(super) fn new(height: f64, steps: usize, least: f64, most: f64, scale: Scale) -> Self {
-        Self { height, steps: steps.max(1), least, most: most.max(least + 1e-9), scale }
+    pub(crate) fn new(height: f64, steps: usize, least: f64, most: f64, scale: Scale) -> Self {
+        let most = most.max(least + 1e-9);
+        Self { height, steps: steps.max(1), least, most, scale, each: 1.0 }
+    }
+
+    /// Writes below a step what it stands for: so many of something each.
+    pub(crate) const fn each(self, each: f64) -> Self {
+        Self { each, ..self }
     }
 
     /// Where a step begins.
-    pub(super) fn x(&self, step: f64) -> f64 {
+    pub(crate) fn x(&self, step: f64) -> f64 {
         LEFT + step.clamp(0.0, self.steps as f64) / self.steps as f64 * (WIDTH - LEFT - RIGHT)
     }
 
     /// Where a value lies.
-    pub(super) fn y(&self, value: f64) -> f64 {
+    pub(crate) fn y(&self, value: f64) -> f64 {
         let value = value.clamp(self.least, self.most);
         let share = match self.scale {
             Scale::Linear => (value - self.least) / (self.most - self.least),
@@ -47,7 +54,7 @@ impl Plot {
     }
 
     /// A line that holds its value for the length of a step.
-    pub(super) fn stairs(&self, values: &[f64]) -> String {
+    pub(crate) fn stairs(&self, values: &[f64]) -> String {
         let mut path = String::new();
         for (step, value) in values.iter().enumerate() {
             let letter = if step == 0 { 'M' } else { 'L' };
@@ -58,7 +65,7 @@ impl Plot {
     }
 
     /// A line through the middle of steps; broken where there is no value.
-    pub(super) fn line(&self, values: &[Option<f64>]) -> String {
+    pub(crate) fn line(&self, values: &[Option<f64>]) -> String {
         let mut path = String::new();
         let mut pen_down = false;
         for (step, value) in values.iter().enumerate() {
@@ -75,7 +82,7 @@ impl Plot {
     }
 
     /// The area between two lines, where both are there.
-    pub(super) fn band(&self, low: &[Option<f64>], high: &[Option<f64>]) -> String {
+    pub(crate) fn band(&self, low: &[Option<f64>], high: &[Option<f64>]) -> String {
         let mut path = String::new();
         let pairs: Vec<(usize, f64, f64)> = low
             .iter()
@@ -98,7 +105,7 @@ impl Plot {
     }
 
     /// A picture with axes around what is drawn. `title` is for those who do not see it.
-    pub(super) fn picture(&self, title: &str, unit: &str, inside: &str) -> String {
+    pub(crate) fn picture(&self, title: &str, unit: &str, inside: &str) -> String {
         format!(
             "<svg class=\"chart\" viewBox=\"0 0 {WIDTH} {}\" role=\"group\" aria-label=\"{title}\" \
              data-left=\"{LEFT}\" data-right=\"{RIGHT}\">\n{}{inside}\
@@ -122,12 +129,12 @@ impl Plot {
                 y + 4.0
             );
         }
-        let every = (self.steps / 10).next_multiple_of(10).max(10);
-        for step in (0..=self.steps).step_by(every) {
+        let across = self.steps as f64 * self.each;
+        for value in multiples(0.0, across, round_up(across / 10.0)) {
             let _ = writeln!(
                 axes,
-                "<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{step}</text>",
-                self.x(step as f64),
+                "<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{value}</text>",
+                self.x(value / self.each),
                 self.height - 8.0
             );
         }
@@ -142,16 +149,32 @@ impl Plot {
 
     fn ticks(&self) -> Vec<f64> {
         if self.scale == Scale::Logarithmic {
-            let all = [100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0];
-            return all.into_iter().filter(|v| (self.least..=self.most).contains(v)).collect();
+            let decades = self.least.log10().floor() as i32..=self.most.log10().ceil() as i32;
+            let few = decades.end() - decades.start() > 3;
+            let of = |decade| {
+                let digits: &[f64] = if few { &[1.0] } else { &[1.0, 2.0, 5.0] };
+                digits.iter().map(move |digit| digit * 10_f64.powi(decade))
+            };
+            let within = |value: &f64| (self.least..=self.most).contains(value);
+            return decades.flat_map(of).filter(within).collect();
         }
-        let rough = (self.most - self.least) / 5.0;
-        let power = 10_f64.powf(rough.log10().floor());
-        let unit = [1.0, 2.0, 5.0, 10.0].into_iter().find(|m| m * power >= rough).unwrap_or(10.0);
-        let size = unit * power;
-        let first = (self.least / size).ceil() as i64;
-        (first..).map(|at| at as f64 * size).take_while(|value| *value <= self.most).collect()
+        multiples(self.least, self.most, round_up((self.most - self.least) / 5.0))
     }
+}
+
+/// The next larger number that is 1, 2 or 5 times a power of ten.
+fn round_up(rough: f64) -> f64 {
+    let power = 10_f64.powf(rough.max(1e-9).log10().floor());
+    let unit = [1.0, 2.0, 5.0, 10.0].into_iter().find(|m| m * power >= rough).unwrap_or(10.0);
+    unit * power
+}
+
+fn multiples(least: f64, most: f64, size: f64) -> Vec<f64> {
+    let first = (least / size).ceil() as i64;
+    // A fifth, and three of them, are written with one digit.
+    let whole = (1.0 / size).round().max(1.0);
+    let value = move |at: i64| if size < 1.0 { at as f64 / whole } else { at as f64 * size };
+    (first..).map(value).take_while(|value| *value <= most).collect()
 }
 
 #[cfg(test)]
@@ -183,5 +206,9 @@ mod tests {
     fn ticks_are_round() {
         let plot = Plot::new(200.0, 4, 0.0, 320.0, Scale::Linear);
         assert_eq!(plot.ticks(), [0.0, 100.0, 200.0, 300.0]);
+        let log = |least, most| Plot::new(200.0, 4, least, most, Scale::Logarithmic).ticks();
+        assert_eq!(log(100.0, 1_000.0), [100.0, 200.0, 500.0, 1_000.0]);
+        assert_eq!(log(1.0, 10_000.0), [1.0, 10.0, 100.0, 1_000.0, 10_000.0]);
+        assert_eq!(multiples(0.0, 600.0, round_up(60.0)).len(), 7);
     }
 }
