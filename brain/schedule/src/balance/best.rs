@@ -45,7 +45,7 @@ impl Balance for Best {
         let holders =
             if wanted.prefixes.is_empty() { Vec::new() } else { ready.holders(wanted, HOLDERS) };
         let with_cache = holders.iter().filter_map(|(id, tokens)| {
-            let worker = ready.get(*id, ordinary(ready.known(*id)?))?;
+            let worker = ready.get(*id)?;
             Some((worker, *tokens))
         });
         let ordinary = ready.iter().take(CANDIDATES).map(|worker| (worker, 0));

@@ -31,7 +31,7 @@ impl Balance for AddressHash {
     fn pick(&mut self, ready: &Ready<'_>, wanted: &Wanted<'_>) -> Option<Pick> {
         let from = mix(wanted.affinity, 0x61);
         let round = self.ring.range(from..).chain(self.ring.range(..from));
-        let near = round.take(TRIES).filter_map(|(_, id)| ready.get(*id, 0));
+        let near = round.take(TRIES).filter_map(|(_, id)| ready.get(*id));
         let found = ready.first_fit(near, wanted)?;
         Some(Pick { worker: found.id(), cached_tokens: 0, why: Why::Address })
     }

@@ -93,6 +93,7 @@ pub struct Ready<'a> {
     rooms: &'a BTreeSet<(u64, WorkerId)>,
     workers: &'a [Option<Worker>],
     prefixes: &'a Prefixes,
+    pool: usize,
 }
 
 impl<'a> Ready<'a> {
@@ -101,8 +102,9 @@ impl<'a> Ready<'a> {
         rooms: &'a BTreeSet<(u64, WorkerId)>,
         workers: &'a [Option<Worker>],
         prefixes: &'a Prefixes,
+        pool: usize,
     ) -> Self {
-        Self { order, rooms, workers, prefixes }
+        Self { order, rooms, workers, prefixes, pool }
     }
 
     /// They, in the order of the rule's key.
@@ -138,16 +140,10 @@ impl<'a> Ready<'a> {
         order.filter_map(move |(_, id)| get(workers, *id))
     }
 
-    /// A worker, when it is ready and has the key it should have.
+    /// A worker, when it is ready.
     #[must_use]
-    pub fn get(&self, id: WorkerId, key: u64) -> Option<&'a Worker> {
-        if self.order.contains(&(key, id)) { get(self.workers, id) } else { None }
-    }
-
-    /// A worker, ready or not.
-    #[must_use]
-    pub fn known(&self, id: WorkerId) -> Option<&'a Worker> {
-        get(self.workers, id)
+    pub fn get(&self, id: WorkerId) -> Option<&'a Worker> {
+        get(self.workers, id).filter(|worker| worker.is_ready_in(self.pool))
     }
 
     /// Workers believed to hold part of a prompt, with the tokens they hold; the most first, at

@@ -200,8 +200,9 @@ impl Fleet {
 
     /// Chooses a worker of a model; none when none may take the task now.
     pub fn pick(&mut self, model: &str, wanted: &Wanted<'_>) -> Option<Pick> {
-        let pool = self.pools.get_mut(*self.by_model.get(model)?)?;
-        let ready = Ready::new(&pool.ready, &pool.rooms, &self.workers, &self.prefixes);
+        let at = *self.by_model.get(model)?;
+        let pool = self.pools.get_mut(at)?;
+        let ready = Ready::new(&pool.ready, &pool.rooms, &self.workers, &self.prefixes, at);
         pool.balance.pick(&ready, wanted)
     }
 

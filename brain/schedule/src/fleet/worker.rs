@@ -159,6 +159,11 @@ impl Worker {
             .min(self.spec.slots)
     }
 
+    /// Whether it stands among the ready ones of a pool.
+    pub(crate) fn is_ready_in(&self, pool: usize) -> bool {
+        self.keys.iter().any(|(at, key)| *at == pool && key.is_some())
+    }
+
     pub(super) fn is_ready(&self, warm_up: Duration, now: Moment) -> bool {
         self.health == Health::Ready && self.in_flight < self.allowed(warm_up, now)
     }
