@@ -1,7 +1,8 @@
 //! How tasks end, stop and come back.
 
-use super::{DONE_MAX, Job, Run, Scheduler};
+use super::{DONE_MAX, Job, Run, Scheduler, Turn};
 use crate::length::Ending;
+use crate::policy::Waiting;
 use crate::queue::Refusal;
 use crate::task::Ticket;
 use crate::time::Moment;
@@ -56,6 +57,23 @@ impl Scheduler {
         job.attained = attained;
         job.yields += u32::from(run.stopping);
         self.back_to_queue(ticket, &run, now);
+    }
+
+    /// A running task that used its slice up: whether it goes on.
+    pub fn slice_over(&mut self, ticket: Ticket, attained: u32, now: Moment) -> Turn {
+        let goes_on = Turn::GoesOn(None);
+        let Some(job) = self.jobs.get_mut(&ticket) else { return goes_on };
+        let Some(run) = job.run else { return goes_on };
+        let Some(desk) = self.desks.get_mut(job.task.facts.model.as_str()) else { return goes_on };
+        let spent = desk.queue.spent(Waiting { since: now, ..run.seen });
+        job.level = spent.level;
+        job.attained = attained;
+        if let Some(choice) = desk.queue.goes_on(&spent, now) {
+            job.run = Some(Run { seen: spent, ..run });
+            return Turn::GoesOn(desk.queue.slice(&choice));
+        }
+        self.stopped(ticket, attained, now);
+        Turn::MakesWay
     }
 
     /// Puts a task that is on no worker any more back where it waits.

@@ -21,7 +21,6 @@ pub use job::{Admitted, Assignment, Turn};
 use crate::balance::{BalanceKind, Wanted};
 use crate::fleet::{Fleet, Mixed, WorkerId};
 use crate::length::Predictor;
-use crate::policy::Waiting;
 use crate::queue::{AdmissionQueue, Next, QueueConfig, Refusal};
 use crate::task::{Task, Ticket};
 use crate::time::Moment;
@@ -387,22 +386,5 @@ impl Scheduler {
             let model = model.to_owned();
             self.give_up(ticket, Refusal::TooLarge { model, tokens: least, most: window }, now);
         }
-    }
-
-    /// A running task that used its slice up: whether it goes on.
-    pub fn slice_over(&mut self, ticket: Ticket, attained: u32, now: Moment) -> Turn {
-        let goes_on = Turn::GoesOn(None);
-        let Some(job) = self.jobs.get_mut(&ticket) else { return goes_on };
-        let Some(run) = job.run else { return goes_on };
-        let Some(desk) = self.desks.get_mut(job.task.facts.model.as_str()) else { return goes_on };
-        let spent = desk.queue.spent(Waiting { since: now, ..run.seen });
-        job.level = spent.level;
-        job.attained = attained;
-        if let Some(choice) = desk.queue.goes_on(&spent, now) {
-            job.run = Some(Run { seen: spent, ..run });
-            return Turn::GoesOn(desk.queue.slice(&choice));
-        }
-        self.stopped(ticket, attained, now);
-        Turn::MakesWay
     }
 }
