@@ -19,5 +19,5 @@ mod task;
 mod time;
 
 pub use scheduler::{Admitted, Assignment, Config, Preemption, Scheduler, Turn};
-pub use task::{Class, Context, Rates, Task, Ticket, TraceId, User};
+pub use task::{Class, Context, Rates, Task, Ticket, User};
 pub use time::Moment;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use oag_types::Tenant;
+use oag_types::{Tenant, TraceId};
 use serde::{Deserialize, Serialize};
 
 use crate::length::Facts;
@@ -86,16 +86,6 @@ impl Context {
 /// The user behind a request, as the tenant names them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct User(pub String);
-
-/// A W3C trace id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TraceId(pub u128);
-
-impl fmt::Display for TraceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
 
 /// A task to be scheduled.
 #[derive(Debug, Clone, PartialEq)]

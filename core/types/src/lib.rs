@@ -14,6 +14,7 @@ mod service;
 mod signal;
 mod tenant;
 mod time;
+mod trace;
 mod verdict;
 
 pub use action::{
@@ -34,4 +35,5 @@ pub use service::{
 pub use signal::{Labels, Sample, SeriesKey, Signal};
 pub use tenant::Tenant;
 pub use time::{TimeError, Timestamp};
+pub use trace::TraceId;
 pub use verdict::{Decision, Measured, Reason, Receipt, Verdict, Verification, VerificationState};

@@ -1,19 +1,8 @@
 //! What travels with a request through every service. Nothing in it outlives the request.
 
-use std::fmt;
 use std::time::Duration;
 
-use oag_types::Tenant;
-
-/// A W3C trace id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TraceId(pub u128);
-
-impl fmt::Display for TraceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
+use oag_types::{Tenant, TraceId};
 
 /// For whom a request is, and until when.
 #[derive(Debug, Clone, PartialEq, Eq)]

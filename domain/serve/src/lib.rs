@@ -11,7 +11,7 @@ mod event;
 mod request;
 mod table;
 
-pub use context::{Context, TraceId};
+pub use context::Context;
 pub use engine::{Embeddings, Engine, EngineStats, Events, ModelCard, Skill};
 pub use error::EngineError;
 pub use event::{Collected, Delta, Ending, Event, Finish, TokenLogprob, ToolCallDelta, Usage};
