@@ -113,7 +113,7 @@ impl<'a> Ready<'a> {
         self.order.iter().filter_map(move |(_, id)| get(workers, *id))
     }
 
-    /// The first of some workers that has room for a task; when none of the first [`LOOKED_AT`]
+    /// The first of some workers that has room for a task; when none of the first few
     /// has, the one that has the most room, if that is enough.
     pub fn first_fit(
         &self,
