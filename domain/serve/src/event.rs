@@ -113,6 +113,8 @@ pub struct Collected {
     pub logprobs: Vec<TokenLogprob>,
     /// How it ended; none as long as it has not.
     pub ending: Option<Ending>,
+    /// The number that the answer gives to each of `tool_calls`.
+    indexes: Vec<usize>,
 }
 
 impl Collected {
@@ -129,12 +131,14 @@ impl Collected {
         self.reasoning.push_str(&delta.reasoning);
         self.logprobs.extend(delta.logprobs);
         for part in delta.tool_calls {
-            // Parts of a call that was never begun would make a hole: they begin one.
-            let at = part.index.min(self.tool_calls.len());
-            if at == self.tool_calls.len() {
+            // Not every server counts from 0, and some leave numbers out.
+            let known = self.indexes.iter().position(|index| *index == part.index);
+            let at = known.unwrap_or(self.indexes.len());
+            if known.is_none() {
                 let none =
                     ToolCall { id: String::new(), name: String::new(), arguments: String::new() };
                 self.tool_calls.push(none);
+                self.indexes.push(part.index);
             }
             let Some(call) = self.tool_calls.get_mut(at) else { continue };
             if let Some(id) = part.id {
@@ -145,5 +149,21 @@ impl Collected {
             }
             call.arguments.push_str(&part.arguments);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_call_come_together_whatever_its_number() {
+        let mut all = Collected::default();
+        for (index, arguments) in [(1, "{\"a\""), (7, "{"), (1, ":2}"), (7, "}")] {
+            let part = ToolCallDelta { index, id: None, name: None, arguments: arguments.into() };
+            all.take(Event::Delta(Delta { tool_calls: vec![part], ..Delta::default() }));
+        }
+        let arguments: Vec<&str> = all.tool_calls.iter().map(|call| &*call.arguments).collect();
+        assert_eq!(arguments, ["{\"a\":2}", "{}"]);
     }
 }

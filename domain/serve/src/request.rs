@@ -65,19 +65,6 @@ impl Input {
         let messages = vec![Message::new(Role::User, text)];
         Self::Chat { messages, tools: Vec::new(), tool_choice: ToolChoice::Auto }
     }
-
-    /// The last thing a user said; the whole of a plain text.
-    #[must_use]
-    pub fn last_said(&self) -> &str {
-        match self {
-            Self::Text(text) => text,
-            Self::Chat { messages, .. } => messages
-                .iter()
-                .rev()
-                .find(|message| message.role == Role::User)
-                .map_or("", |message| &message.text),
-        }
-    }
 }
 
 /// Who speaks.

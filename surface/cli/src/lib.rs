@@ -13,7 +13,6 @@ mod exit;
 mod page;
 mod resource;
 mod show;
-mod sse;
 mod table;
 mod terminal;
 mod value;

@@ -6,6 +6,8 @@ use crate::SetupError;
 
 /// Most bytes of an error's body that are read.
 pub(super) const ERROR_BYTES_MAX: usize = 64 << 10;
+/// Most bytes of one part of an answer.
+pub(super) const PART_BYTES_MAX: usize = 8 << 20;
 /// Most bytes of an answer that comes whole.
 pub(super) const WHOLE_BYTES_MAX: usize = 64 << 20;
 

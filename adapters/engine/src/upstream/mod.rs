@@ -9,7 +9,6 @@ mod config;
 mod failure;
 mod reply;
 mod request;
-mod sse;
 mod stream;
 
 use std::sync::Arc;

@@ -7,14 +7,15 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use oag_serve::{Ending, EngineError, Event, Events, Finish, Usage};
+use oag_wire::sse::{self, TooLarge};
 use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::config::WHOLE_BYTES_MAX;
+use super::config::{PART_BYTES_MAX, WHOLE_BYTES_MAX};
 use super::failure::chain;
-use super::{reply, sse};
+use super::reply;
 
 const DONE: &str = "[DONE]";
 
@@ -44,7 +45,7 @@ impl Answer {
         Self {
             body: response.bytes_stream().boxed(),
             in_parts,
-            wire: sse::Events::default(),
+            wire: sse::Events::new(PART_BYTES_MAX),
             ready: VecDeque::new(),
             finish: None,
             usage: None,
@@ -110,8 +111,10 @@ impl Answer {
             // Some servers close without saying that they are done.
             Ok(None) => self.end(),
             Ok(Some(Ok(bytes))) => {
-                let large = |_| EngineError::BrokeOff("a part of the answer was too large".into());
-                for data in self.wire.push(&bytes).map_err(large)? {
+                let large = |_: TooLarge| {
+                    EngineError::BrokeOff("a part of the answer was too large".into())
+                };
+                for sse::Event { data, .. } in self.wire.push(&bytes).map_err(large)? {
                     if data.trim() == DONE {
                         return self.end();
                     }

@@ -209,3 +209,29 @@ pub(crate) async fn a_refused_command_makes_no_tenant(backend: &Backend) {
         (1, at(0))
     );
 }
+
+/// Hands in twenty batches at once while something holds the writer, of a queue of four and groups
+/// of one, and lets it go once the queue was full. The answer is how many were written.
+pub(crate) async fn overfill(
+    store: &dyn Upkeep,
+    t: &Tenant,
+    put: impl Fn(&str) -> Batch,
+    let_go: impl Future<Output = ()>,
+) -> usize {
+    let writes = join_all((0..20).map(|n| store.commit(t, put(&format!("p{n}")))));
+    let release = async {
+        while store.stats().overloaded == 0 {
+            tokio::task::yield_now().await;
+        }
+        let_go.await;
+    };
+    let (done, ()) = tokio::join!(writes, release);
+    let full = done.iter().filter(|d| matches!(d, Err(StoreError::Overloaded))).count();
+    let written = done.iter().filter(|d| d.is_ok()).count();
+    assert_eq!(full + written, 20);
+    assert!((4..=6).contains(&written), "{written}");
+    let stats = store.stats();
+    assert_eq!((stats.queue_len, stats.queue_max), (0, 4));
+    assert_eq!(stats.overloaded, full as u64);
+    written
+}

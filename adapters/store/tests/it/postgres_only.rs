@@ -11,6 +11,7 @@ use oag_types::Tenant;
 use tokio_postgres::{Client, NoTls};
 
 use crate::backend::{PLAN, batch, claim, empty_database, task, tenant};
+use crate::groups::overfill;
 use crate::ledger::checked_rows;
 use crate::proxy::{Cut, Wire};
 
@@ -70,21 +71,8 @@ async fn a_full_queue_says_so() {
     let store = connect(&url, config).await;
     let t = tenant("t");
     let blocker = locked(&url, &store, &["t"]).await;
-    let writes = join_all((0..20).map(|n| store.commit(&t, put(&format!("p{n}")))));
-    let release = async {
-        while store.stats().overloaded == 0 {
-            tokio::task::yield_now().await;
-        }
-        blocker.batch_execute("COMMIT").await.unwrap();
-    };
-    let (done, ()) = tokio::join!(writes, release);
-    let full = done.iter().filter(|d| matches!(d, Err(StoreError::Overloaded))).count();
-    let written = done.iter().filter(|d| d.is_ok()).count();
-    assert_eq!(full + written, 20);
-    assert!((4..=6).contains(&written), "{written}");
-    let stats = store.stats();
-    assert_eq!((stats.queue_len, stats.queue_max), (0, 4));
-    assert_eq!(stats.overloaded, full as u64);
+    let release = async { blocker.batch_execute("COMMIT").await.unwrap() };
+    let written = overfill(&store, &t, put, release).await;
     assert_eq!(checked_rows(&store, &t).await.len(), written + 1);
 }
 

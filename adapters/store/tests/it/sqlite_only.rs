@@ -6,10 +6,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use futures::future::join_all;
-use oag_store::{SetupError, SqliteConfig, SqliteStore, Upkeep as _};
+use oag_store::{SetupError, SqliteConfig, SqliteStore};
 use oag_store_port::{ListQuery, Store as _, StoreError};
 
 use crate::backend::{PLAN, batch, claim, task, tenant};
+use crate::groups::overfill;
 use crate::ledger::checked_rows;
 
 /// Set for the child that is killed: where it writes.
@@ -38,22 +39,9 @@ async fn a_full_queue_says_so() {
     let blocker = rusqlite::Connection::open(dir.path().join("truth.db")).unwrap();
     blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
     let t = tenant("t");
-    let writes =
-        join_all((0..20).map(|n| store.commit(&t, batch().put(PLAN, format!("p{n}"), "1", ""))));
-    let release = async {
-        while store.stats().overloaded == 0 {
-            tokio::task::yield_now().await;
-        }
-        blocker.execute_batch("COMMIT").unwrap();
-    };
-    let (done, ()) = tokio::join!(writes, release);
-    let full = done.iter().filter(|d| matches!(d, Err(StoreError::Overloaded))).count();
-    let written = done.iter().filter(|d| d.is_ok()).count();
-    assert_eq!(full + written, 20);
-    assert!((4..=6).contains(&written), "{written}");
-    let stats = store.stats();
-    assert_eq!((stats.queue_len, stats.queue_max), (0, 4));
-    assert_eq!(stats.overloaded, full as u64);
+    let put = |id: &str| batch().put(PLAN, id, "1", "");
+    let release = async { blocker.execute_batch("COMMIT").unwrap() };
+    let written = overfill(&store, &t, put, release).await;
     assert_eq!(store.revision(&t).await.unwrap(), written as u64);
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use oag_wire::sse::{Event, Events};
 use serde_json::{Value, json};
 
 use super::get::{self, GetArgs};
@@ -10,13 +11,14 @@ use crate::Terminal;
 use crate::api::Api;
 use crate::args::Format;
 use crate::exit::{Exit, Trouble};
-use crate::sse::{Event, Events};
 use crate::table::{self, Rows};
 use crate::value::Read;
 
 const AGAIN: Duration = Duration::from_secs(1);
 /// Changes that come together are shown together.
 const SETTLE: Duration = Duration::from_millis(50);
+/// Most bytes of one event; what is larger is no answer of the API.
+const EVENT_BYTES_MAX: usize = 1024 * 1024;
 
 /// What was shown already.
 struct Shown<'a> {
@@ -57,7 +59,7 @@ fn is_gone(error: &anyhow::Error) -> bool {
 /// Follows one stream to its end; the answer is the revision that was reached.
 async fn follow(api: &Api, shown: &mut Shown<'_>, from: u64) -> anyhow::Result<u64> {
     let mut response = api.events(&["api", "v1", shown.args.resource.path()], from).await?;
-    let mut events = Events::default();
+    let mut events = Events::new(EVENT_BYTES_MAX);
     let mut reached = from;
     loop {
         let Ok(Some(chunk)) = response.chunk().await else { return Ok(reached) };
@@ -97,7 +99,7 @@ async fn follow(api: &Api, shown: &mut Shown<'_>, from: u64) -> anyhow::Result<u
 
 fn take(events: &mut Events, chunk: &[u8]) -> anyhow::Result<Vec<Event>> {
     let found = events.push(chunk);
-    found.ok_or_else(|| Trouble::new(Exit::Failed, "the watch sent an event without end").into())
+    found.map_err(|_| Trouble::new(Exit::Failed, "the watch sent an event without end").into())
 }
 
 fn said(problem: &Value) -> anyhow::Error {

@@ -236,33 +236,38 @@ fn compare(trace: &Trace, copies: usize, args: &SimulateArgs) -> Comparison {
     }
 }
 
+/// What a table says of each policy.
+const TITLES: [&str; 9] = [
+    "policy",
+    "mean wait",
+    "better by",
+    "p99 wait",
+    "longest wait",
+    "mean response",
+    "served",
+    "refused",
+    "begun again",
+];
+
+/// What stands under them.
+fn cells(played: &Played) -> [String; TITLES.len()] {
+    let Played { policy, summary, mean_wait_gain, refused, given_up, losses, .. } = played;
+    [
+        policy.clone(),
+        seconds(summary.wait_mean_s),
+        format!("{mean_wait_gain:.2}x"),
+        seconds(summary.wait_p99_s),
+        seconds(summary.wait_max_s),
+        seconds(summary.response_mean_s),
+        summary.tasks.to_string(),
+        (refused + given_up).to_string(),
+        losses.to_string(),
+    ]
+}
+
 fn in_text(comparison: &Comparison) -> String {
-    let row = |played: &Played| {
-        vec![
-            played.policy.clone(),
-            seconds(played.summary.wait_mean_s),
-            format!("{:.2}x", played.mean_wait_gain),
-            seconds(played.summary.wait_p99_s),
-            seconds(played.summary.wait_max_s),
-            seconds(played.summary.response_mean_s),
-            played.summary.tasks.to_string(),
-            (played.refused + played.given_up).to_string(),
-            played.losses.to_string(),
-        ]
-    };
-    let titles = vec![
-        "policy",
-        "mean wait",
-        "better by",
-        "p99 wait",
-        "longest wait",
-        "mean response",
-        "served",
-        "refused",
-        "begun again",
-    ];
-    let rows = comparison.policies.iter().map(row).collect();
-    format!("{}\n\n{}", in_a_line(comparison), table::table(titles, rows))
+    let rows = comparison.policies.iter().map(|played| cells(played).to_vec()).collect();
+    format!("{}\n\n{}", in_a_line(comparison), table::table(TITLES.to_vec(), rows))
 }
 
 /// What was simulated, for people.

@@ -1,6 +1,6 @@
 //! The page of a simulation.
 
-use super::{Comparison, Played, SHARES, in_a_line, seconds};
+use super::{Comparison, Played, SHARES, TITLES, cells, in_a_line};
 use crate::page::plot::{Plot, Scale};
 use crate::page::{self, escape, section};
 
@@ -35,35 +35,13 @@ fn look(number: usize) -> &'static str {
 
 fn figures(comparison: &Comparison) -> String {
     let row = |(number, played): (usize, &Played)| {
-        format!(
-            "<tr><th scope=\"row\">{}{}</th><td>{}</td><td>{:.2} x</td><td>{}</td><td>{}</td>\
-             <td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-            key(number),
-            escape(&played.policy),
-            seconds(played.summary.wait_mean_s),
-            played.mean_wait_gain,
-            seconds(played.summary.wait_p99_s),
-            seconds(played.summary.wait_max_s),
-            seconds(played.summary.response_mean_s),
-            played.summary.tasks,
-            played.refused + played.given_up,
-            played.losses,
-        )
+        let [policy, others @ ..] = cells(played);
+        let head = format!("<th scope=\"row\">{}{}</th>", key(number), escape(&policy));
+        let others = others.map(|cell| format!("<td>{cell}</td>")).concat();
+        format!("<tr>{head}{others}</tr>\n")
     };
     let rows: String = comparison.policies.iter().enumerate().map(row).collect();
-    let titles = [
-        "policy",
-        "mean wait",
-        "better by",
-        "p99 wait",
-        "longest wait",
-        "mean response",
-        "served",
-        "refused",
-        "begun again",
-    ];
-    let titles: String =
-        titles.iter().map(|title| format!("<th scope=\"col\">{title}</th>")).collect();
+    let titles = TITLES.map(|title| format!("<th scope=\"col\">{title}</th>")).concat();
     section(
         "Comparison",
         "对比",
