@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use oag_types::{Tenant, TraceId};
+use serde::{Deserialize, Serialize};
 
 /// For whom a request is, and until when.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Context {
     /// The request's own id, the same in every log and at every upstream.
     pub request: String,

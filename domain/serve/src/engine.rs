@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
+use serde::{Deserialize, Serialize};
 
 use crate::{EngineError, Event, Generation, Usage};
 
@@ -10,7 +11,7 @@ use crate::{EngineError, Event, Generation, Usage};
 pub type Events = BoxStream<'static, Result<Event, EngineError>>;
 
 /// What an engine can do with a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Skill {
     /// Continue text.
     Complete,
@@ -26,10 +27,12 @@ pub enum Skill {
     Logprobs,
     /// Turn text into tokens and back.
     Tokenize,
+    /// Go on with an answer that another engine of the same model began.
+    Resume,
 }
 
 /// A model that is served.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelCard {
     /// The name under which it is asked.
     pub name: String,
@@ -42,7 +45,7 @@ pub struct ModelCard {
 }
 
 /// How busy an engine is.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct EngineStats {
     /// Requests it works on at once.
     pub slots: u32,
@@ -54,10 +57,12 @@ pub struct EngineStats {
     pub answers: u64,
     /// Tries that were made again.
     pub retries: u64,
+    /// Tokens of answers that were written since the start.
+    pub tokens: u64,
 }
 
 /// Vectors of texts, in their order.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Embeddings {
     /// One for each text.
     pub vectors: Vec<Vec<f32>>,
@@ -90,6 +95,23 @@ pub trait Engine: Send + Sync + 'static {
     /// `Refused` when the engine or the model cannot, else as [`Engine::generate`].
     async fn embed(&self, model: &str, _texts: Vec<String>) -> Result<Embeddings, EngineError> {
         let problem = format!("{model:?} makes no embeddings here");
-        Err(EngineError::Refused { field: "model", problem })
+        Err(EngineError::refused("model", problem))
+    }
+
+    /// Turns a text into the tokens of a model, as they would stand in the middle of a prompt.
+    ///
+    /// # Errors
+    /// `Refused` when the engine or the model cannot, else as [`Engine::generate`].
+    async fn tokenize(&self, model: &str, _text: String) -> Result<Vec<u32>, EngineError> {
+        Err(EngineError::refused("model", format!("the tokens of {model:?} are not known here")))
+    }
+
+    /// Turns tokens of a model into text; what is no whole character is replaced (U+FFFD).
+    ///
+    /// # Errors
+    /// `Refused` when the engine or the model cannot or a token is none, else as
+    /// [`Engine::generate`].
+    async fn detokenize(&self, model: &str, _tokens: Vec<u32>) -> Result<String, EngineError> {
+        Err(EngineError::refused("model", format!("the tokens of {model:?} are not known here")))
     }
 }

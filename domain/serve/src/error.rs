@@ -1,9 +1,12 @@
 //! Why there is no answer.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Why an engine gives no answer, by what the caller can do about it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum EngineError {
     /// The model is not loaded: load it, or ask one that is.
     #[error("no model is loaded under the name {model:?}; {remedy}")]
@@ -17,7 +20,7 @@ pub enum EngineError {
     #[error("{field}: {problem}")]
     Refused {
         /// Which part of the request.
-        field: &'static str,
+        field: Cow<'static, str>,
         /// What is wrong with it.
         problem: String,
     },
@@ -45,6 +48,12 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// The request cannot be carried out as it is.
+    #[must_use]
+    pub fn refused(field: &'static str, problem: impl Into<String>) -> Self {
+        Self::Refused { field: Cow::Borrowed(field), problem: problem.into() }
+    }
+
     /// Whether another engine, or the same one later, might answer the same request, and nothing
     /// of an answer was given yet.
     #[must_use]

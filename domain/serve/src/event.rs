@@ -1,9 +1,11 @@
 //! What a model answers, as it comes.
 
+use serde::{Deserialize, Serialize};
+
 use crate::ToolCall;
 
 /// A part of an answer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// More of it.
     Delta(Delta),
@@ -12,7 +14,7 @@ pub enum Event {
 }
 
 /// More of an answer.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Delta {
     /// More text.
     pub text: String,
@@ -22,6 +24,10 @@ pub struct Delta {
     pub tool_calls: Vec<ToolCallDelta>,
     /// Probabilities of the tokens of `text`, where they were asked for.
     pub logprobs: Vec<TokenLogprob>,
+    /// The tokens this part was made of, where the engine can go on from them
+    /// ([`crate::Generation::resume`]): together with the parts before they stand for all that was
+    /// said so far, and nothing more.
+    pub tokens: Vec<u32>,
 }
 
 impl Delta {
@@ -38,11 +44,12 @@ impl Delta {
             && self.reasoning.is_empty()
             && self.tool_calls.is_empty()
             && self.logprobs.is_empty()
+            && self.tokens.is_empty()
     }
 }
 
 /// More of one tool call.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolCallDelta {
     /// Which of the answer's calls, from 0.
     pub index: usize,
@@ -55,7 +62,7 @@ pub struct ToolCallDelta {
 }
 
 /// How likely a token was.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TokenLogprob {
     /// The token as text.
     pub token: String,
@@ -66,7 +73,7 @@ pub struct TokenLogprob {
 }
 
 /// Why an answer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Finish {
     /// The model came to its end, or to a stop text.
     Stop,
@@ -79,7 +86,7 @@ pub enum Finish {
 }
 
 /// Tokens that were worked on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Usage {
     /// Of the prompt.
     pub prompt: u32,
@@ -92,7 +99,7 @@ pub struct Usage {
 }
 
 /// The end of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ending {
     /// Why.
     pub finish: Finish,

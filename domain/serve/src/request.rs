@@ -1,11 +1,12 @@
 //! What a model is asked.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Context;
 
 /// One request for text.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Generation {
     /// The model, by the name under which it is served.
     pub model: String,
@@ -21,6 +22,10 @@ pub struct Generation {
     pub logprobs: Option<u8>,
     /// Whether the model may think before it answers.
     pub thinking: Thinking,
+    /// Tokens of the answer that were given before, by this engine or another of the same model:
+    /// the answer goes on after them, as if it had never been interrupted. Only for engines with
+    /// [`crate::Skill::Resume`].
+    pub resume: Vec<u32>,
     /// For whom, until when.
     pub context: Context,
 }
@@ -37,13 +42,14 @@ impl Generation {
             format: Format::Text,
             logprobs: None,
             thinking: Thinking::ModelsChoice,
+            resume: Vec::new(),
             context,
         }
     }
 }
 
 /// What is continued or answered.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Input {
     /// Plain text to go on from.
     Text(String),
@@ -68,7 +74,7 @@ impl Input {
 }
 
 /// Who speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Role {
     /// Whoever set the conversation up.
     System,
@@ -81,7 +87,7 @@ pub enum Role {
 }
 
 /// One turn of a conversation.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Message {
     /// Who speaks.
     pub role: Role,
@@ -102,7 +108,7 @@ impl Message {
 }
 
 /// A function that a model may ask to be called.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tool {
     /// Its name.
     pub name: String,
@@ -113,7 +119,7 @@ pub struct Tool {
 }
 
 /// A call that a model asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolCall {
     /// Its id, which the answer names.
     pub id: String,
@@ -124,7 +130,7 @@ pub struct ToolCall {
 }
 
 /// Whether a tool is to be called.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum ToolChoice {
     /// As the model sees fit.
     #[default]
@@ -138,7 +144,7 @@ pub enum ToolChoice {
 }
 
 /// Where an answer ends.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Limits {
     /// Most tokens of the answer; the engine's own limit when none.
     pub tokens_max: Option<u32>,
@@ -147,7 +153,7 @@ pub struct Limits {
 }
 
 /// How tokens are drawn. What is none is the engine's default.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Sampling {
     /// 0 takes the likeliest token each time.
     pub temperature: Option<f32>,
@@ -164,7 +170,7 @@ pub struct Sampling {
 }
 
 /// What form the text must have.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Format {
     /// Any.
     Text,
@@ -180,7 +186,7 @@ pub enum Format {
 }
 
 /// Whether a model may think before it answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Thinking {
     /// As the model does by itself.
     #[default]

@@ -69,10 +69,12 @@ impl Engines {
     /// # Errors
     /// `NoModelLoaded`, with what is served and how to load more.
     pub fn of(&self, model: &str) -> Result<Entry, EngineError> {
-        let models = self.models();
-        if let Some(entry) = models.iter().find(|entry| entry.card.name == model) {
-            return Ok(entry.clone());
+        for engine in self.engines.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            if let Some(card) = engine.models().into_iter().find(|card| card.name == model) {
+                return Ok(Entry { card, engine: Arc::clone(engine) });
+            }
         }
+        let models = self.models();
         let names: Vec<&str> = models.iter().map(|entry| entry.card.name.as_str()).collect();
         let served = if names.is_empty() {
             "none is served".to_owned()

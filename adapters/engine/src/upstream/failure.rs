@@ -112,7 +112,7 @@ pub(super) fn refused(
                 Some(param) => format!("{param}: {said}"),
                 None => said,
             };
-            never(EngineError::Refused { field: "request", problem })
+            never(EngineError::refused("request", problem))
         }
         // Something broke while the request was worked on; it may break on it each time.
         _ => never(EngineError::Unavailable(said)),
@@ -193,7 +193,7 @@ mod tests {
             r#"{"error":{"message":"too long","param":"messages","code":"context_length_exceeded"}}"#,
         );
         let problem = "messages: 400: context_length_exceeded: too long".to_owned();
-        assert_eq!(failure.error, EngineError::Refused { field: "request", problem });
+        assert_eq!(failure.error, EngineError::refused("request", problem));
         assert!(of(Dialect::OpenAi, 503, "").again && !of(Dialect::OpenAi, 500, "").again);
     }
 

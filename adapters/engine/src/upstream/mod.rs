@@ -41,6 +41,8 @@ pub struct Upstream {
     budget: Budget,
     answers: AtomicU64,
     retries: AtomicU64,
+    /// Tokens of answers, as their ends tell.
+    tokens: Arc<AtomicU64>,
 }
 
 /// A request as it goes over the wire.
@@ -86,6 +88,7 @@ impl Upstream {
             budget: Budget::new(config.retry),
             answers: AtomicU64::new(0),
             retries: AtomicU64::new(0),
+            tokens: Arc::default(),
             config,
         })
     }
@@ -203,6 +206,7 @@ impl Engine for Upstream {
             waiting: 0,
             answers: self.answers.load(Ordering::Relaxed),
             retries: self.retries.load(Ordering::Relaxed),
+            tokens: self.tokens.load(Ordering::Relaxed),
         }
     }
 
@@ -216,14 +220,16 @@ impl Engine for Upstream {
         self.answers.fetch_add(1, Ordering::Relaxed);
         let pause_max = Duration::from_millis(self.config.pause_max_ms);
         let first_max = Duration::from_millis(self.config.first_part_ms);
-        Answer::new(response, slot, until).begin(first_max, pause_max).await
+        Answer::new(response, slot, until, Arc::clone(&self.tokens))
+            .begin(first_max, pause_max)
+            .await
     }
 
     async fn embed(&self, model: &str, texts: Vec<String>) -> Result<Embeddings, EngineError> {
         let model = self.model(model)?;
         if !model.embeds {
             let problem = format!("{:?} makes no embeddings", model.name);
-            return Err(EngineError::Refused { field: "model", problem });
+            return Err(EngineError::refused("model", problem));
         }
         let count = texts.len();
         let body = serde_json::json!({"model": model.upstream_name(), "input": texts});

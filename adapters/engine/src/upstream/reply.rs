@@ -149,6 +149,7 @@ pub(super) fn part(text: &str) -> Result<Part, EngineError> {
         reasoning: said.reasoning_content.unwrap_or_default(),
         tool_calls: calls.map(|(at, call)| tool_call(at, call)).collect(),
         logprobs: choice.logprobs.map(logprobs).unwrap_or_default(),
+        tokens: Vec::new(),
     };
     Ok(Part { delta, finish, usage })
 }

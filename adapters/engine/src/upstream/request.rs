@@ -16,6 +16,12 @@ pub(super) fn body(
     model: &UpstreamModel,
     asked: &Generation,
 ) -> Result<(&'static str, Value), EngineError> {
+    if !asked.resume.is_empty() {
+        return Err(EngineError::refused(
+            "resume",
+            "an upstream cannot go on with another's answer",
+        ));
+    }
     let mut body = Map::new();
     body.insert("model".into(), json!(model.upstream_name()));
     body.insert("stream".into(), json!(true));
@@ -23,7 +29,7 @@ pub(super) fn body(
         Input::Text(_) if !model.completes => {
             let problem =
                 format!("{:?} does not continue plain text, only conversations", model.name);
-            return Err(EngineError::Refused { field: "prompt", problem });
+            return Err(EngineError::refused("prompt", problem));
         }
         Input::Text(text) => {
             body.insert("prompt".into(), json!(text));
@@ -83,7 +89,7 @@ fn add_tools(
     let forced = matches!(choice, ToolChoice::Required | ToolChoice::Named(_));
     if dialect == Dialect::Zhipu && forced {
         let problem = "this upstream lets the model choose; a call cannot be required".to_owned();
-        return Err(EngineError::Refused { field: "tool_choice", problem });
+        return Err(EngineError::refused("tool_choice", problem));
     }
     // Where a model is to call none, it is shown none: not every upstream knows `none`.
     if tools.is_empty() || *choice == ToolChoice::Never {
@@ -147,7 +153,7 @@ fn openai(body: &mut Map<String, Value>, asked: &Generation) {
 fn zhipu(body: &mut Map<String, Value>, asked: &Generation) -> Result<(), EngineError> {
     let refused = |field, what: &str| {
         let problem = format!("this upstream knows no {what}");
-        Err(EngineError::Refused { field, problem })
+        Err(EngineError::refused(field, problem))
     };
     let sampling = &asked.sampling;
     if sampling.presence_penalty.is_some_and(|penalty| penalty != 0.0) {

@@ -1,6 +1,8 @@
 //! An answer as it comes over the wire.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,6 +33,8 @@ pub(super) struct Answer {
     over: bool,
     until: Option<Instant>,
     pause_max: Duration,
+    /// Where the tokens of whole answers are counted.
+    tokens: Arc<AtomicU64>,
     _slot: OwnedSemaphorePermit,
 }
 
@@ -39,6 +43,7 @@ impl Answer {
         response: Response,
         slot: OwnedSemaphorePermit,
         until: Option<Instant>,
+        tokens: Arc<AtomicU64>,
     ) -> Self {
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let in_parts = kind.is_some_and(|kind| kind.starts_with("text/event-stream"));
@@ -52,6 +57,7 @@ impl Answer {
             over: false,
             until,
             pause_max: Duration::MAX,
+            tokens,
             _slot: slot,
         }
     }
@@ -141,6 +147,8 @@ impl Answer {
             return Err(self.broke_off("the upstream closed before the end".to_owned()));
         };
         self.over = true;
+        let written = self.usage.map_or(0, |usage| u64::from(usage.answer));
+        self.tokens.fetch_add(written, Ordering::Relaxed);
         self.ready.push_back(Event::End(Ending { finish, usage: self.usage }));
         Ok(())
     }
