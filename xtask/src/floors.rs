@@ -9,13 +9,14 @@ use crate::problem::Problem;
 const FLOORS: [&str; 6] = ["core", "brain", "domain", "adapters", "surface", "openautoglm"];
 
 /// What may import its neighbour on the same floor, and why.
-const DRAWN: [(&str, &str, &str); 7] = [
+const DRAWN: [(&str, &str, &str); 8] = [
     ("oag-ledger", "oag-types", "entries carry typed ids"),
     ("oag-store-port", "oag-types", "rows are made of the product's words"),
     ("oag-runtime", "oag-types", "the sources of time and ids hand out typed ones"),
     ("oag-store-port", "oag-ledger", "ledger rows are appended with the change they record"),
     ("oag-pilot", "oag-guard", "a plan passes the guard"),
     ("oag-ops", "oag-pilot", "a decision becomes a plan"),
+    ("oag-cluster", "oag-serve", "the fleet is an engine, and its workers run engines"),
     ("oag-ops", "oag-guard", "autonomy and freezes bound what is proposed"),
 ];
 

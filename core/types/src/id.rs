@@ -84,6 +84,8 @@ typed_id! {
     EventId = "evt";
     /// One finding of a detector or reader.
     FindingId = "fnd";
+    /// One answer of a language model, from the request to its end.
+    GenerationId = "gen";
     /// One API key.
     KeyId = "key";
     /// One notification to people.

@@ -24,13 +24,14 @@ pub use action::{
 pub use error::{Code, ErrorKind, Problem};
 pub use finding::{Evidence, Finding, FindingKind, Severity};
 pub use id::{
-    ActionId, ApprovalId, EventId, FindingId, IdError, KeyId, NotificationId, PlanId, PrincipalId,
-    StoryId,
+    ActionId, ApprovalId, EventId, FindingId, GenerationId, IdError, KeyId, NotificationId, PlanId,
+    PrincipalId, StoryId,
 };
 pub use plan::{Digest, Origin, Plan, SealedPlan};
 pub use principal::{Permission, Principal, PrincipalKind, Role, RoleBinding, Scope};
 pub use service::{
-    Dependency, Feature, GroupName, NameError, ScalingMode, ScalingSpec, Service, ServiceName,
+    Dependency, Feature, GroupName, NameError, NodeName, ScalingMode, ScalingSpec, Service,
+    ServiceName,
 };
 pub use signal::{Labels, Sample, SeriesKey, Signal};
 pub use tenant::Tenant;

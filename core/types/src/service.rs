@@ -80,6 +80,8 @@ name_type! {
     ServiceName = "service";
     /// The name of a group of services; operators are assigned to groups.
     GroupName = "group";
+    /// The name of a node of the fleet.
+    NodeName = "node";
 }
 
 /// A service of the catalogue.

@@ -67,6 +67,21 @@ pub enum Why {
     Probe,
 }
 
+impl Why {
+    /// In words, for people who look at what runs.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Turn => "its turn",
+            Self::FewestTasks => "fewest tasks",
+            Self::Address => "address of the caller",
+            Self::Soonest => "done soonest",
+            Self::Cache => "holds part of the prompt",
+            Self::Probe => "tried again",
+        }
+    }
+}
+
 /// A rule.
 pub trait Balance: fmt::Debug + Send {
     /// The place of a worker among those that are ready; smaller ones come first.

@@ -1,0 +1,129 @@
+//! Questions that are answered at once: vectors, tokens.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use oag_schedule::Moment;
+use oag_serve::{EngineError, Skill};
+use tokio::sync::oneshot;
+
+use super::sessions::SessionId;
+use super::state::{State, no_worker};
+use super::{Cluster, node::Presence};
+use crate::config::ClusterConfig;
+use crate::protocol::{Ask, Reply, ToNode};
+
+type Answered = Result<Reply, EngineError>;
+
+/// Calls that are under way.
+#[derive(Debug)]
+pub(crate) struct Calls {
+    waiting: Mutex<Waiting>,
+    most: usize,
+    patience: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    next: u64,
+    calls: HashMap<u64, (SessionId, oneshot::Sender<Answered>)>,
+}
+
+impl Calls {
+    pub(super) fn new(config: &ClusterConfig) -> Self {
+        let patience = Duration::from_millis(config.call_ms);
+        Self { waiting: Mutex::default(), most: config.calls_max, patience }
+    }
+
+    /// A node has answered; whoever waits is told.
+    pub(super) fn answer(&self, call: u64, session: &SessionId, reply: Answered) {
+        let mut waiting = self.lock();
+        let asked = waiting.calls.get(&call).is_some_and(|(asked, _)| asked == session);
+        if asked && let Some((_, teller)) = waiting.calls.remove(&call) {
+            // Whoever asked may be gone.
+            let _ = teller.send(reply);
+        }
+    }
+
+    /// A node is gone: what it was asked has no answer.
+    pub(super) fn session_over(&self, session: &SessionId) {
+        self.lock().calls.retain(|_, (asked, _)| asked != session);
+    }
+
+    fn begin(&self, session: SessionId) -> Option<(u64, oneshot::Receiver<Answered>)> {
+        let mut waiting = self.lock();
+        if waiting.calls.len() >= self.most {
+            return None;
+        }
+        waiting.next += 1;
+        let call = waiting.next;
+        let (teller, answer) = oneshot::channel();
+        waiting.calls.insert(call, (session, teller));
+        Some((call, answer))
+    }
+
+    fn forget(&self, call: u64) {
+        self.lock().calls.remove(&call);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Cluster {
+    /// Asks a node that serves a model.
+    pub(crate) async fn call(&self, model: &str, skill: Skill, ask: Ask) -> Answered {
+        let session = self.lock().asked(model, skill)?;
+        let retry_after = Duration::from_secs(1);
+        let begun = self.0.calls.begin(session.clone());
+        let Some((call, answer)) = begun else {
+            return Err(EngineError::Overloaded { retry_after });
+        };
+        let message = ToNode::Call { call, model: model.to_owned(), ask };
+        if !self.lock().tell(&session.node, message, self.now()) {
+            self.0.calls.forget(call);
+            return Err(EngineError::Unavailable("its worker is away".to_owned()));
+        }
+        let answered = tokio::time::timeout(self.0.calls.patience, answer).await;
+        self.0.calls.forget(call);
+        match answered {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(_)) => Err(EngineError::Unavailable("its worker was lost".to_owned())),
+            Err(_) => Err(EngineError::Late),
+        }
+    }
+}
+
+impl State {
+    /// The least busy node of a model that can do something.
+    fn asked(&self, model: &str, skill: Skill) -> Result<SessionId, EngineError> {
+        let mut serve = false;
+        let mut best: Option<(u32, Moment, SessionId)> = None;
+        for node in self.nodes.values() {
+            let Some(offered) = node.offers.get(model) else { continue };
+            serve = true;
+            let Some(link) = node.link.as_ref().filter(|_| node.presence == Presence::Here) else {
+                continue;
+            };
+            if !offered.offer.card.skills.contains(&skill) {
+                continue;
+            }
+            let worker = self.scheduler.fleet().worker(offered.worker);
+            let busy = worker.map_or(u32::MAX, |worker| worker.in_flight());
+            let session = SessionId { node: node.name.clone(), number: link.session };
+            if best.as_ref().is_none_or(|(least, since, _)| (busy, node.since) < (*least, *since)) {
+                best = Some((busy, node.since, session));
+            }
+        }
+        match best {
+            Some((_, _, session)) => Ok(session),
+            None if serve => {
+                let problem = format!("no worker of {model:?} that is there can do this");
+                Err(EngineError::refused("model", problem))
+            }
+            None => Err(no_worker(model.to_owned())),
+        }
+    }
+}

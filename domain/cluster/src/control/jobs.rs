@@ -1,0 +1,165 @@
+//! Work that is not done: how it comes in, how it is called off, and what it has so far.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use oag_schedule::balance::Why;
+use oag_schedule::policy::Reason;
+use oag_schedule::{Class, Context, Moment, Task, Ticket, User};
+use oag_serve::{EngineError, Generation};
+use oag_types::{GenerationId, NodeName};
+
+use super::state::{State, no_worker, refused};
+use crate::answer::Answer;
+use crate::facts::{affinity, facts, prefixes};
+use crate::protocol::Lease;
+
+/// How long work waits for a model that nobody serves any more.
+const UNSERVED_MAX: Duration = Duration::from_secs(30);
+
+/// An answer that is being made.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) ticket: Ticket,
+    pub(super) request: Generation,
+    pub(super) answer: Arc<Answer>,
+    /// Times it was given to a node.
+    pub(super) attempt: u32,
+    pub(super) run: Option<Run>,
+    /// Tokens of the parts that came.
+    pub(super) tokens: Vec<u32>,
+    /// Number of parts that came.
+    pub(super) parts: u32,
+    /// Whether anything of the answer came.
+    pub(super) given: bool,
+    /// Whether every part so far told its tokens, so that another node can go on.
+    pub(super) resumable: bool,
+    pub(super) deadline: Option<Moment>,
+    /// Why it was begun when and where it was.
+    pub(super) why: Option<(Reason, Why)>,
+}
+
+/// A job on a node.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) node: NodeName,
+    /// Parts of this attempt that came.
+    pub(super) received: u64,
+    pub(super) began: Moment,
+}
+
+impl Job {
+    pub(super) const fn lease(&self, task: GenerationId) -> Lease {
+        Lease { task, attempt: self.attempt }
+    }
+
+    /// Tokens of the answer, as far as is known.
+    pub(super) fn attained(&self) -> u32 {
+        u32::try_from(self.tokens.len()).unwrap_or(u32::MAX).max(self.parts)
+    }
+
+    /// Whether another node could take it over without saying anything twice.
+    pub(super) const fn can_move(&self) -> bool {
+        !self.given || self.resumable
+    }
+
+    /// The error of a job that cannot go on.
+    pub(super) const fn gone(&self, why: String) -> EngineError {
+        if self.given { EngineError::BrokeOff(why) } else { EngineError::Unavailable(why) }
+    }
+}
+
+impl State {
+    pub(super) fn submit(
+        &mut self,
+        id: GenerationId,
+        request: Generation,
+        now: Moment,
+    ) -> Result<Arc<Answer>, EngineError> {
+        if !request.resume.is_empty() {
+            return Err(EngineError::refused("resume", "the fleet keeps count of that itself"));
+        }
+        let asked = &request.context;
+        let deadline = asked.within.map(|within| now.plus(within));
+        let context = Context {
+            tenant: asked.tenant.clone(),
+            user: asked.user.clone().map(User),
+            trace: asked.trace,
+            deadline,
+        };
+        let task = Task {
+            context,
+            class: Class::Interactive,
+            facts: facts(&request),
+            prefixes: prefixes(&request),
+            affinity: affinity(&request),
+            after: Vec::new(),
+        };
+        let admitted = self.scheduler.submit(task, now).map_err(|why| {
+            self.counted.refused += 1;
+            refused(why, false)
+        })?;
+        let answer = Arc::new(Answer::default());
+        let job = Job {
+            ticket: admitted.ticket,
+            request,
+            answer: Arc::clone(&answer),
+            attempt: 0,
+            run: None,
+            tokens: Vec::new(),
+            parts: 0,
+            given: false,
+            resumable: true,
+            deadline,
+            why: None,
+        };
+        self.deadlines.extend(deadline.map(|at| (at, id)));
+        self.tickets.insert(admitted.ticket, id);
+        self.jobs.insert(id, job);
+        self.counted.submitted += 1;
+        self.pump(now);
+        Ok(answer)
+    }
+
+    pub(super) fn cancel(&mut self, task: GenerationId, now: Moment) {
+        if self.jobs.contains_key(&task) {
+            self.counted.cancelled += 1;
+            // Nobody reads it any more.
+            self.end(task, Err(EngineError::Late), now);
+            self.counted.failed = self.counted.failed.saturating_sub(1);
+            self.pump(now);
+        }
+    }
+
+    /// Ends what is of no use any more.
+    pub(super) fn end_late(&mut self, now: Moment) {
+        while let Some((at, task)) = self.deadlines.first().copied()
+            && at <= now
+        {
+            self.deadlines.remove(&(at, task));
+            self.end(task, Err(EngineError::Late), now);
+        }
+    }
+
+    /// Ends what waits for a model that nobody has served for a while.
+    pub(super) fn end_unserved(&mut self, now: Moment) {
+        let fleet = self.scheduler.fleet();
+        let orphaned = |model: &&str| fleet.window(model).is_none();
+        let waiting = |model: &&str| self.scheduler.queue(model).is_some_and(|q| !q.is_empty());
+        let models: Vec<String> =
+            self.scheduler.models().filter(waiting).filter(orphaned).map(str::to_owned).collect();
+        self.unserved.retain(|model, _| models.contains(model));
+        for model in models {
+            let since = *self.unserved.entry(model.clone()).or_insert(now);
+            if now.since(since) < UNSERVED_MAX {
+                continue;
+            }
+            let of_it = |(_, job): &(&GenerationId, &Job)| job.request.model == model;
+            let tasks: Vec<GenerationId> =
+                self.jobs.iter().filter(of_it).map(|(task, _)| *task).collect();
+            for task in tasks {
+                self.end(task, Err(no_worker(model.clone())), now);
+            }
+        }
+    }
+}

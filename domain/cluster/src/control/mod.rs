@@ -1,0 +1,204 @@
+//! The controller's side: one lock around what is known of nodes and work, and one task that
+//! looks after what comes with time.
+
+mod calls;
+mod health;
+mod jobs;
+mod leases;
+mod node;
+mod sessions;
+mod show;
+mod state;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use oag_runtime::{Clock, IdSource, ShutdownHandle};
+use oag_schedule::Moment;
+use oag_schedule::length::Predictor;
+use oag_serve::{EngineError, Generation, ModelCard};
+use oag_types::{GenerationId, NodeName};
+use tokio::sync::Notify;
+
+pub use sessions::{Inbox, Refused, SessionId};
+
+use crate::answer::Answer;
+use crate::config::{ClusterConfig, ConfigError};
+use crate::protocol::{FromNode, Hello};
+use crate::views::{FleetFigures, ModelView, NodeView, QueueView};
+use calls::Calls;
+use state::State;
+
+/// What a controller is made of.
+pub struct ClusterParts {
+    /// Settings.
+    pub config: ClusterConfig,
+    /// What was learned about the lengths of answers before.
+    pub predictor: Predictor,
+    /// The term of this controller.
+    pub epoch: u64,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Ids of answers.
+    pub ids: Arc<dyn IdSource>,
+}
+
+/// The controller of a fleet. Cheap to clone.
+#[derive(Clone)]
+pub struct Cluster(pub(crate) Arc<Shared>);
+
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    pub(crate) calls: Calls,
+    /// Something is due sooner than was thought.
+    wake: Notify,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+}
+
+impl Cluster {
+    /// Without nodes and work.
+    ///
+    /// # Errors
+    /// When a setting has no meaning.
+    pub fn new(parts: ClusterParts) -> Result<Self, ConfigError> {
+        parts.config.validate()?;
+        let calls = Calls::new(&parts.config);
+        Ok(Self(Arc::new(Shared {
+            state: Mutex::new(State::new(parts.config, parts.predictor, parts.epoch)),
+            calls,
+            wake: Notify::new(),
+            clock: parts.clock,
+            ids: parts.ids,
+        })))
+    }
+
+    /// Looks after heartbeats, slices, deadlines and warm-ups, until the process ends. Work is
+    /// handed out without it; nothing that comes with time happens.
+    ///
+    /// # Errors
+    /// Never.
+    pub async fn run(self, shutdown: ShutdownHandle) -> Result<(), std::convert::Infallible> {
+        loop {
+            let wait = self.lock().advance(self.now());
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.0.wake.notified() => {}
+                () = shutdown.ended() => return Ok(()),
+            }
+        }
+    }
+
+    /// A node says hello. From now on what it is told comes out of the inbox; when that ends, its
+    /// connection is to be closed. A session of the same node that is still open ends.
+    ///
+    /// # Errors
+    /// When it speaks another protocol, or there are too many nodes.
+    pub fn attach(&self, hello: Hello) -> Result<(SessionId, Inbox), Refused> {
+        let at = self.0.clock.now();
+        let attached = self.lock().attach(hello, at, self.now());
+        self.0.wake.notify_one();
+        attached
+    }
+
+    /// What a node says.
+    pub fn take(&self, session: &SessionId, said: FromNode) {
+        if let FromNode::Reply { call, reply } = said {
+            self.0.calls.answer(call, session, reply);
+            return;
+        }
+        self.lock().take(session, said, self.now());
+        self.0.wake.notify_one();
+    }
+
+    /// The connection of a node is gone.
+    pub fn detach(&self, session: &SessionId) {
+        self.lock().detach(session, self.now());
+        self.0.calls.session_over(session);
+    }
+
+    /// Gives a node nothing new, or lets it work again. Says whether it is known.
+    #[must_use]
+    pub fn cordon(&self, node: &NodeName, cordoned: bool) -> bool {
+        self.lock().cordon(node, cordoned, self.now())
+    }
+
+    /// Ends the session of a node, with the reason; its work goes to others. Says whether it had
+    /// one.
+    #[must_use]
+    pub fn disconnect(&self, node: &NodeName, reason: &str, again: bool) -> bool {
+        self.lock().disconnect(node, reason, again, self.now())
+    }
+
+    /// Every node, by name.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<NodeView> {
+        let now = self.now();
+        self.lock().nodes(now)
+    }
+
+    /// One node.
+    #[must_use]
+    pub fn node(&self, name: &NodeName) -> Option<NodeView> {
+        let now = self.now();
+        self.lock().node(name, now)
+    }
+
+    /// Every model that is offered, by name.
+    #[must_use]
+    pub fn models_of_fleet(&self) -> Vec<ModelView> {
+        self.lock().models()
+    }
+
+    /// The queues, each with its next tasks (at most `most`) and what runs.
+    #[must_use]
+    pub fn queues(&self, most: usize) -> Vec<QueueView> {
+        let now = self.now();
+        self.lock().queues(most, now)
+    }
+
+    /// Counts, for metrics.
+    #[must_use]
+    pub fn figures(&self) -> FleetFigures {
+        self.lock().figures()
+    }
+
+    /// What has been learned about the lengths of answers.
+    #[must_use]
+    pub fn predictor(&self) -> Predictor {
+        self.lock().predictor().clone()
+    }
+
+    /// Every model that a node offers, once for each node.
+    pub(crate) fn cards(&self) -> Vec<ModelCard> {
+        self.lock().cards()
+    }
+
+    /// Hands work in. The answer is kept until [`Cluster::cancel`] or its end.
+    pub(crate) fn submit(
+        &self,
+        request: Generation,
+    ) -> Result<(GenerationId, Arc<Answer>), EngineError> {
+        let id = self.0.ids.next::<GenerationId>();
+        let answer = self.lock().submit(id, request, self.now())?;
+        self.0.wake.notify_one();
+        Ok((id, answer))
+    }
+
+    /// Nobody wants an answer any more.
+    pub(crate) fn cancel(&self, task: GenerationId) {
+        self.lock().cancel(task, self.now());
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Moment {
+        moment(self.0.clock.monotonic())
+    }
+}
+
+fn moment(time: Duration) -> Moment {
+    Moment::START.plus(time)
+}

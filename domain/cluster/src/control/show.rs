@@ -1,0 +1,160 @@
+//! What a controller shows of itself.
+
+use std::time::Duration;
+
+use oag_schedule::Moment;
+use oag_schedule::length::Predictor;
+use oag_schedule::queue::Line;
+use oag_serve::ModelCard;
+use oag_types::{GenerationId, NodeName};
+
+use super::jobs::Job;
+use super::node::{Node, Offered};
+use super::state::State;
+use crate::views::{FleetFigures, LeaseView, ModelView, NodeModel, NodeView, QueueLine, QueueView};
+
+impl State {
+    pub(super) fn nodes(&self, now: Moment) -> Vec<NodeView> {
+        self.nodes.values().map(|node| self.show(node, now)).collect()
+    }
+
+    pub(super) fn node(&self, name: &NodeName, now: Moment) -> Option<NodeView> {
+        self.nodes.get(name).map(|node| self.show(node, now))
+    }
+
+    pub(super) fn cards(&self) -> Vec<ModelCard> {
+        let offers = self.nodes.values().flat_map(|node| node.offers.values());
+        offers.map(|offered| offered.offer.card.clone()).collect()
+    }
+
+    pub(super) fn models(&self) -> Vec<ModelView> {
+        let mut found: std::collections::BTreeMap<&str, Vec<NodeName>> = Default::default();
+        for node in self.nodes.values() {
+            for model in node.offers.keys() {
+                found.entry(model).or_default().push(node.name.clone());
+            }
+        }
+        let fleet = self.scheduler.fleet();
+        let view = |(name, nodes): (&str, Vec<NodeName>)| {
+            let (slots, busy) = fleet.slots(name);
+            ModelView {
+                name: name.to_owned(),
+                nodes,
+                slots,
+                busy,
+                waiting: self.scheduler.queue(name).map_or(0, |queue| queue.len()),
+                window_tokens: fleet.window(name).unwrap_or(0),
+            }
+        };
+        found.into_iter().map(view).collect()
+    }
+
+    pub(super) fn queues(&self, most: usize, now: Moment) -> Vec<QueueView> {
+        let config = &self.config.schedule;
+        let view = |model: &str| {
+            let queue = self.scheduler.queue(model)?;
+            let (slots, busy) = self.scheduler.fleet().slots(model);
+            let settings = config.queues.get(model).unwrap_or(&config.queue);
+            let line = |line: Line| {
+                Some(QueueLine {
+                    task: self.tickets.get(&line.ticket).copied()?,
+                    tenant: line.tenant,
+                    class: line.class,
+                    waited_ms: millis(line.waited),
+                    work_ms: millis(line.work),
+                    reason: line.reason.map(|reason| reason.words()),
+                })
+            };
+            let of_it = |(_, job): &(&GenerationId, &Job)| job.request.model == model;
+            let running = self.jobs.iter().filter(of_it);
+            Some(QueueView {
+                model: model.to_owned(),
+                policy: settings.policy.name(),
+                waiting: queue.len(),
+                tokens: queue.tokens(),
+                expected_wait_ms: millis(queue.expected_wait()),
+                slots,
+                busy,
+                next: queue.lines(most, now).into_iter().filter_map(line).collect(),
+                running: running
+                    .filter_map(|(task, job)| lease(*task, job, now))
+                    .take(most)
+                    .collect(),
+            })
+        };
+        self.scheduler.models().filter_map(view).collect()
+    }
+
+    pub(super) fn figures(&self) -> FleetFigures {
+        FleetFigures {
+            open: self.jobs.len(),
+            connected: self.nodes.values().filter(|node| node.link.is_some()).count(),
+            ..self.counted
+        }
+    }
+
+    pub(super) const fn predictor(&self) -> &Predictor {
+        self.scheduler.predictor()
+    }
+
+    fn show(&self, node: &Node, now: Moment) -> NodeView {
+        let leases = self.leases_of(&node.name);
+        let leases = leases.into_iter().filter_map(|(of, _)| {
+            let job = self.jobs.get(&of.task)?;
+            lease(of.task, job, now)
+        });
+        NodeView {
+            name: node.name.clone(),
+            role: node.role,
+            state: node.state(),
+            state_for_ms: millis(now.since(node.since)),
+            joined_at: node.joined_at,
+            heard_ms: millis(now.since(node.heard)),
+            heartbeat_ms: millis(node.interval),
+            version: node.version.clone(),
+            groups: node.groups.clone(),
+            capabilities: node.capabilities.clone(),
+            endpoint: node.endpoint.clone(),
+            cpu: node.load.cpu,
+            memory: node.load.memory,
+            models: node.offers.values().map(|offered| self.show_model(node, offered)).collect(),
+            leases: leases.collect(),
+        }
+    }
+
+    fn show_model(&self, node: &Node, offered: &Offered) -> NodeModel {
+        let card = &offered.offer.card;
+        let worker = self.scheduler.fleet().worker(offered.worker);
+        let told = node.load.models.iter().find(|load| load.model == card.name);
+        NodeModel {
+            name: card.name.clone(),
+            about: card.about.clone(),
+            slots: offered.offer.slots,
+            busy: worker.map_or(0, |worker| worker.in_flight()),
+            waiting: told.map_or(0, |load| load.waiting),
+            tokens_per_s: told.map_or(0.0, |load| load.tokens_per_s),
+            window_tokens: offered.offer.window_tokens,
+            slowness: worker.map_or(1.0, |worker| worker.slowness()),
+            latency_s: worker.map_or(0.0, |worker| worker.latency_s()),
+        }
+    }
+}
+
+fn lease(task: GenerationId, job: &Job, now: Moment) -> Option<LeaseView> {
+    let run = job.run.as_ref()?;
+    Some(LeaseView {
+        task,
+        model: job.request.model.clone(),
+        tenant: job.request.context.tenant.clone(),
+        node: run.node.clone(),
+        attempt: job.attempt,
+        tokens: job.attained(),
+        runs_ms: millis(now.since(run.began)),
+        reason: job.why.map(|(reason, _)| reason.words()),
+        placed: job.why.map(|(_, why)| why.words()),
+    })
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

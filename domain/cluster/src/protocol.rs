@@ -1,0 +1,319 @@
+//! What nodes and the controller say to each other, whatever carries it.
+//!
+//! A session begins with the node's [`Hello`] and the controller's [`Welcome`]. Then the controller
+//! leases work as far as the slots of the node's models go, and the node answers in parts. A lease
+//! is named by its task and attempt: what belongs to an attempt that was given to another node
+//! since is not listened to. Within an attempt parts are numbered from 0; the controller takes them
+//! in their order and asks for the first one it lacks when a node comes back.
+//!
+//! As JSON each message is an object with its kind in `type`; unknown fields are passed over, so
+//! that either side may be newer.
+
+use std::time::Duration;
+
+use oag_schedule::Rates;
+use oag_serve::{Embeddings, EngineError, Event, Generation, ModelCard};
+use oag_types::{GenerationId, NodeName};
+use serde::{Deserialize, Serialize};
+
+/// The newest form of the protocol that this build speaks.
+pub const PROTOCOL: u32 = 1;
+/// Most bytes of one message.
+pub const MESSAGE_BYTES_MAX: usize = 16 * 1_048_576;
+/// Time between two heartbeats unless a node says otherwise, in milliseconds.
+pub const HEARTBEAT_MS: u64 = 5_000;
+
+/// What a node is for.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeRole {
+    /// Schedules and keeps what is known.
+    Control,
+    /// Computes.
+    #[default]
+    Worker,
+    /// Keeps artefacts and data.
+    Storage,
+}
+
+/// The first message of a node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The form of the protocol it speaks.
+    #[serde(default = "protocol")]
+    pub protocol: u32,
+    /// Its name, which stays the same when it comes back.
+    pub node_id: NodeName,
+    /// What it can do, in words of its own; the models it offers count as well.
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+    /// Time between its heartbeats, in milliseconds.
+    #[serde(default = "heartbeat")]
+    pub heartbeat_interval: u64,
+    /// Where it can be reached, for people; nobody connects to it.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+    /// What it is for.
+    #[serde(default)]
+    pub role: NodeRole,
+    /// The groups it belongs to.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// The version of its program.
+    #[serde(default)]
+    pub version: String,
+    /// The models it offers.
+    #[serde(default)]
+    pub models: Vec<Offer>,
+    /// The work it still has from an earlier session.
+    #[serde(default)]
+    pub leases: Vec<Lease>,
+}
+
+const fn protocol() -> u32 {
+    PROTOCOL
+}
+
+const fn heartbeat() -> u64 {
+    HEARTBEAT_MS
+}
+
+/// A model on a node, and how much of it may be used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Offer {
+    /// The model.
+    pub card: ModelCard,
+    /// Answers it works on at once: the credit it gives.
+    pub slots: u32,
+    /// Tokens of prompt and answer together that one request may have.
+    pub window_tokens: u64,
+    /// Tokens its memory holds over all requests.
+    pub memory_tokens: u64,
+    /// How fast it works on a request that is alone.
+    #[serde(default)]
+    pub rates: Rates,
+}
+
+/// A piece of work that was given to a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Lease {
+    /// The answer that is worked on.
+    pub task: GenerationId,
+    /// Which time it was given away, from 1.
+    pub attempt: u32,
+}
+
+/// How loaded a node is.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Load {
+    /// By model.
+    #[serde(default)]
+    pub models: Vec<ModelLoad>,
+    /// Share of the host's processors in use, 0 to 1.
+    #[serde(default)]
+    pub cpu: Option<f32>,
+    /// Share of the host's memory in use, 0 to 1.
+    #[serde(default)]
+    pub memory: Option<f32>,
+}
+
+/// How loaded a model is on a node.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ModelLoad {
+    /// Which model.
+    pub model: String,
+    /// Slots in use.
+    pub busy: u32,
+    /// Requests that wait inside the engine.
+    #[serde(default)]
+    pub waiting: u32,
+    /// Tokens of answers written per second, over the last interval.
+    #[serde(default)]
+    pub tokens_per_s: f64,
+}
+
+/// What a node says after its [`Hello`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum FromNode {
+    /// It is alive.
+    Heartbeat {
+        /// How loaded it is.
+        #[serde(default)]
+        load: Load,
+    },
+    /// It offers other models from now on.
+    Offers {
+        /// All of them.
+        models: Vec<Offer>,
+    },
+    /// A part of an answer.
+    Part {
+        /// Of which lease.
+        lease: Lease,
+        /// Its place in this attempt, from 0.
+        sequence: u64,
+        /// What it says.
+        event: Event,
+    },
+    /// An answer ended without its end.
+    Failed {
+        /// Of which lease.
+        lease: Lease,
+        /// Number of parts before.
+        sequence: u64,
+        /// Why.
+        error: EngineError,
+    },
+    /// The answer to a call.
+    Reply {
+        /// The number of the call.
+        call: u64,
+        /// What came of it.
+        reply: Result<Reply, EngineError>,
+    },
+    /// It takes no new work, and finishes what it has.
+    Draining,
+    /// It has nothing left to do and goes.
+    Bye,
+}
+
+/// What the controller says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToNode {
+    /// The node is known from now on.
+    Welcome(Welcome),
+    /// Work.
+    Lease(Box<Work>),
+    /// A lease is to end at the engine's next step; nobody listens to more of it.
+    Stop {
+        /// Which.
+        lease: Lease,
+    },
+    /// A lease has its end and may be forgotten.
+    Done {
+        /// Which.
+        lease: Lease,
+    },
+    /// A question that is answered at once.
+    Call {
+        /// Its number.
+        call: u64,
+        /// To which model.
+        model: String,
+        /// What is asked.
+        ask: Ask,
+    },
+    /// The controller is alive.
+    Heard,
+    /// The session ends.
+    Close {
+        /// Why, in words.
+        reason: String,
+        /// Whether the node should come back.
+        again: bool,
+    },
+}
+
+/// The answer to a [`Hello`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The form of the protocol that is spoken.
+    pub protocol: u32,
+    /// The term of this controller; one that was taken over has a smaller one.
+    pub epoch: u64,
+    /// The leases that go on, with the first part that is lacking. All others are to be forgotten.
+    pub kept: Vec<Kept>,
+}
+
+/// A lease that goes on over a new session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Which.
+    pub lease: Lease,
+    /// The first part that is lacking.
+    pub from: u64,
+}
+
+/// Work for a node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Work {
+    /// Its lease.
+    pub lease: Lease,
+    /// The term of the controller that gave it.
+    pub epoch: u64,
+    /// What is to be done.
+    pub request: Generation,
+}
+
+/// A question that is no generation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum Ask {
+    /// Vectors of texts.
+    Embed {
+        /// The texts.
+        texts: Vec<String>,
+    },
+    /// Tokens of a text.
+    Tokenize {
+        /// The text.
+        text: String,
+    },
+    /// The text of tokens.
+    Detokenize {
+        /// The tokens.
+        tokens: Vec<u32>,
+    },
+}
+
+/// The answer to an [`Ask`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// Vectors.
+    Embedded(Embeddings),
+    /// Tokens.
+    Tokens(Vec<u32>),
+    /// Text.
+    Text(String),
+}
+
+impl Hello {
+    /// Time between its heartbeats, at least 10 ms and at most five minutes.
+    #[must_use]
+    pub fn interval(&self) -> Duration {
+        Duration::from_millis(self.heartbeat_interval.clamp(10, 300_000))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shortest_hello_is_enough_and_newer_fields_are_passed_over() {
+        let text = r#"{"type":"hello","node_id":"w-1","capabilities":["glm-4-plus"],
+            "heartbeat_interval":1000,"endpoint":"http://10.0.0.7:9000","mood":"fine"}"#;
+        let hello: Hello = serde_json::from_str(text).unwrap();
+        assert_eq!(hello.node_id.as_str(), "w-1");
+        assert_eq!((hello.protocol, hello.role), (PROTOCOL, NodeRole::Worker));
+        assert_eq!(hello.interval(), Duration::from_secs(1));
+        assert!(serde_json::from_str::<Hello>(r#"{"capabilities":[]}"#).is_err());
+    }
+
+    #[test]
+    fn messages_are_objects_with_a_type() {
+        let beat = serde_json::to_value(FromNode::Heartbeat { load: Load::default() }).unwrap();
+        assert_eq!(beat["type"], "heartbeat");
+        let bare: FromNode = serde_json::from_str(r#"{"type":"heartbeat"}"#).unwrap();
+        assert_eq!(bare, FromNode::Heartbeat { load: Load::default() });
+        let welcome = ToNode::Welcome(Welcome { protocol: 1, epoch: 7, kept: Vec::new() });
+        let text = serde_json::to_string(&welcome).unwrap();
+        assert_eq!(text, r#"{"type":"welcome","protocol":1,"epoch":7,"kept":[]}"#);
+        assert_eq!(serde_json::from_str::<ToNode>(&text).unwrap(), welcome);
+    }
+}

@@ -1,0 +1,5 @@
+//! A fleet in one process: real controller, real agents, and wires that can be cut. Time is
+//! tokio's, and stands still while anything can be done.
+
+mod fleet;
+mod world;
