@@ -100,6 +100,7 @@ impl World {
             pilot: Arc::clone(&self.pilot),
             hub: Arc::clone(&self.hub),
             ops: Some(Arc::clone(&self.ops)),
+            fleet: None,
             metrics: Metrics::new(),
             clock: Arc::clone(&self.clock),
             ids: Arc::new(RandomIds),

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use oag_api::ApiConfig;
+use oag_cluster::ClusterConfig;
 use oag_local::LocalConfig;
+use oag_nodes::NodesConfig;
 use oag_ops::{HubConfig, OpsConfig};
 use oag_pilot::PilotConfig;
 use oag_runtime::{Layers, TelemetryConfig};
@@ -47,6 +49,10 @@ pub(crate) struct Config {
     pub(crate) series: SeriesConfig,
     /// Local processes.
     pub(crate) local: LocalConfig,
+    /// The fleet of model workers.
+    pub(crate) fleet: ClusterConfig,
+    /// Where its nodes come in.
+    pub(crate) nodes: NodesConfig,
     /// How often the host and the process are looked at, in milliseconds; 0: never.
     pub(crate) host_interval_ms: i64,
     /// Prometheus text endpoints to scrape.
@@ -92,6 +98,8 @@ impl Default for Config {
             ops: OpsConfig::default(),
             series: SeriesConfig::default(),
             local: LocalConfig::default(),
+            fleet: ClusterConfig::default(),
+            nodes: NodesConfig::default(),
             host_interval_ms: 15_000,
             scrape: Vec::new(),
             checkpoints: CheckpointConfig::default(),
@@ -102,10 +110,12 @@ impl Default for Config {
 
 /// Variables that are no settings but credentials or addresses of the client commands, or what
 /// scripts are told.
-const CLIENT_VARIABLES: [&str; 11] = [
+const CLIENT_VARIABLES: [&str; 13] = [
     "OPENAUTOGLM_URL",
     "OPENAUTOGLM_API_KEY",
     "OPENAUTOGLM_CA",
+    "OPENAUTOGLM_CONTROLLER",
+    "OPENAUTOGLM_UPSTREAM_KEY",
     "OPENAUTOGLM_DATA",
     "OPENAUTOGLM_KEY",
     "OPENAUTOGLM_ENDPOINT",

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use async_trait::async_trait;
 use oag_api::{Probe, Question};
+use oag_cluster::Cluster;
 use oag_ops::{Ops, SignalHub};
 use oag_pilot::Pilot;
 use oag_runtime::{Clock, Figure, Metrics};
@@ -30,6 +31,33 @@ pub(crate) fn register(
     metrics.register_figures(move || store_figures(&*store));
     let series = Arc::clone(series);
     metrics.register_figures(move || series_figures(&series));
+}
+
+/// Registers the fleet's figures.
+pub(crate) fn register_fleet(metrics: &Metrics, cluster: &Cluster) {
+    let cluster = cluster.clone();
+    metrics.register_figures(move || fleet_figures(&cluster));
+}
+
+fn fleet_figures(cluster: &Cluster) -> Vec<Figure> {
+    let c = cluster.figures();
+    vec![
+        Figure::Total("fleet_requests", "Requests for answers taken in", c.submitted),
+        Figure::Total("fleet_refused", "Requests for answers refused at once", c.refused),
+        Figure::Total("fleet_answered", "Answers that came to their end", c.answered),
+        Figure::Total("fleet_failed", "Answers that did not", c.failed),
+        Figure::Total("fleet_cancelled", "Answers nobody wanted any more", c.cancelled),
+        Figure::Total("fleet_leases", "Times work was given to a node", c.leases),
+        Figure::Total("fleet_leases_again", "Of those, after another node", c.again),
+        Figure::Total("fleet_preempted", "Times work made way for other work", c.preempted),
+        Figure::Total("fleet_tokens", "Tokens of answers that came", c.tokens),
+        Figure::Total("fleet_sessions", "Sessions of nodes opened", c.sessions),
+        Figure::Total("fleet_nodes_lost", "Nodes lost", c.lost),
+        Figure::Total("fleet_heartbeats", "Heartbeats heard", c.heartbeats),
+        Figure::Now("fleet_open", "Answers that wait or are made", count_of(c.open)),
+        Figure::Now("fleet_nodes", "Nodes with a session", count_of(c.connected)),
+        Figure::Now("fleet_nodes_max", "Most nodes", count_of(cluster.nodes_max())),
+    ]
 }
 
 fn hub_figures(hub: &SignalHub) -> Vec<Figure> {

@@ -17,6 +17,7 @@ mod truth;
 mod up;
 mod upkeep;
 mod wiring;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -29,7 +30,8 @@ fn main() -> ExitCode {
     // One provider of cryptography for the whole process; nobody else installs one before.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let result = match options.command {
-        Command::Up(up) => up::run(&up),
+        Command::Up(up) | Command::Controller(up) => up::run(&up),
+        Command::Worker(args) => worker::run(&args),
         Command::Demo(demo) => oag_cli::demo::run(&demo),
         Command::Eval(eval) => eval::run(eval.task),
         Command::Config(args) => config::show(&args),

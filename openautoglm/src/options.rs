@@ -18,6 +18,10 @@ pub(crate) struct Options {
 pub(crate) enum Command {
     /// Start everything in one process.
     Up(UpArgs),
+    /// Start a controller of a fleet; the same as `up`.
+    Controller(UpArgs),
+    /// Offer models to a controller.
+    Worker(WorkerArgs),
     /// Show the loop at work on real processes, beside other ways to decide.
     Demo(oag_cli::demo::DemoArgs),
     /// Answer a scorer's questions, one JSON line each, on standard input and output.
@@ -76,6 +80,43 @@ impl UpArgs {
         };
         Some(format!("{host}:{}", self.port.unwrap_or(8080)))
     }
+}
+
+/// A model is a name under which it is served, such as `glm-4-plus`; `NAME=NAME-THERE` when an
+/// upstream calls it something else.
+#[derive(Debug, Args)]
+pub(crate) struct WorkerArgs {
+    /// The controller, such as `http://127.0.0.1:8080/register`.
+    #[arg(long, env = "OPENAUTOGLM_CONTROLLER", value_name = "URL")]
+    pub(crate) controller: String,
+    /// A model to serve; may be given several times.
+    #[arg(long = "model", required = true, value_name = "NAME")]
+    pub(crate) models: Vec<String>,
+    /// Tokens of prompt and answer that one request may have.
+    #[arg(long, default_value_t = 8_192, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_tokens: u32,
+    /// An OpenAI-compatible server that runs the models, up to the version, such as
+    /// `http://127.0.0.1:8000/v1`; its key in OPENAUTOGLM_UPSTREAM_KEY.
+    #[arg(long, value_name = "URL")]
+    pub(crate) upstream: Option<String>,
+    /// Answers worked on at once; as many as the engine can unless told otherwise.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) slots: Option<u32>,
+    /// The name of this worker; made of host and process unless told.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node_id: Option<String>,
+    /// A group this worker belongs to; may be given several times.
+    #[arg(long = "group", value_name = "NAME")]
+    pub(crate) groups: Vec<String>,
+    /// Time between heartbeats, in milliseconds.
+    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(10..=300_000))]
+    pub(crate) heartbeat_ms: u64,
+    /// How long work in hand may take after a signal, in milliseconds.
+    #[arg(long, default_value_t = 60_000)]
+    pub(crate) drain_ms: u64,
+    /// Write log lines as JSON.
+    #[arg(long)]
+    pub(crate) json_logs: bool,
 }
 
 #[derive(Debug, Args)]

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use oag_api::ApiParts;
+use oag_cluster::{Cluster, ClusterParts};
 use oag_local::{LocalExecutor, LocalSource, WatchExecutor};
 use oag_ops::{LongTerm, Ops, OpsParts, SignalHub, Source};
 use oag_pilot::{CrashPoints, Executor, NoCrashPoints, Pilot, PilotParts};
 use oag_runtime::{Clock, IdSource, Metrics, RandomIds, Supervisor, SystemClock};
+use oag_schedule::length::Predictor;
 use oag_series::SeriesStore;
 use oag_sources::{HostConfig, HostSource, ProcessSource, PrometheusSource, process_stats};
 use oag_store::{PostgresStore, SqliteStore, Upkeep};
@@ -26,6 +28,7 @@ pub(crate) struct Parts {
     pub(crate) sources: Vec<Arc<dyn Source>>,
     pub(crate) series: Arc<SeriesStore>,
     pub(crate) local: Arc<LocalExecutor>,
+    pub(crate) cluster: Cluster,
     pub(crate) api: ApiParts,
 }
 
@@ -70,12 +73,15 @@ pub(crate) async fn build(
         config: config.ops.clone(),
     }));
     let sources = sources(config, data, &local)?;
+    let cluster = fleet(config, &clock, &ids)?;
     let metrics = Metrics::new();
+    figures::register_fleet(&metrics, &cluster);
     figures::register(&metrics, &hub, &ops, &pilot, &store, &series);
     let probe = LoopProbe::new(Arc::clone(&ops), Arc::clone(&clock));
     let api = ApiParts {
         pilot: Arc::clone(&pilot),
         ops: Some(Arc::clone(&ops)),
+        fleet: Some(cluster.clone()),
         hub,
         metrics,
         clock,
@@ -85,7 +91,19 @@ pub(crate) async fn build(
         process: Some(Arc::new(|| process_stats().unwrap_or_default())),
         config: config.api.clone(),
     };
-    Ok(Parts { pilot, ops, store, sources, series, local, api })
+    Ok(Parts { pilot, ops, store, sources, series, local, cluster, api })
+}
+
+fn fleet(config: &Config, clock: &Arc<dyn Clock>, ids: &Arc<dyn IdSource>) -> Result<Cluster> {
+    let parts = ClusterParts {
+        config: config.fleet.clone(),
+        predictor: Predictor::default(),
+        // A later controller has a larger one.
+        epoch: u64::try_from(clock.now().as_millis()).unwrap_or(0),
+        clock: Arc::clone(clock),
+        ids: Arc::clone(ids),
+    };
+    Ok(Cluster::new(parts)?)
 }
 
 async fn open_store(config: &Config, data: &DataDir) -> Result<Arc<dyn Upkeep>> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use oag_local::sample::{SampleConfig, serve};
+use oag_nodes::NodesParts;
 use oag_pilot::{Caller, NewKey, Pilot};
 use oag_runtime::{
     Clock, OnError, Shutdown, ShutdownHandle, Supervisor, SystemClock, TaskKind, init_telemetry,
@@ -165,7 +166,10 @@ async fn start(
     supervisor.spawn("upkeep", TaskKind::Drains, OnError::Log, upkeep);
     parts.ops.start(supervisor);
     parts.ops.run_sources(&tenant, parts.sources, supervisor);
-    let router = oag_api::router(parts.api)?;
+    let fleet = parts.cluster.clone().run(supervisor.shutdown().clone());
+    supervisor.spawn("fleet", TaskKind::Intake, OnError::Shutdown, fleet);
+    let nodes = NodesParts { cluster: parts.cluster, config: config.nodes.clone() };
+    let router = oag_api::router(parts.api)?.merge(oag_nodes::plain(nodes));
     let shutdown = supervisor.shutdown().clone();
     let settings = config.api.clone();
     supervisor.spawn("api", TaskKind::Drains, OnError::Shutdown, async move {

@@ -74,6 +74,8 @@ codes! {
     CANNOT_APPROVE = 1204, Denied, "You cannot approve this plan";
     /// Nothing by this name.
     NOT_FOUND = 1301, NotFound, "Not found";
+    /// No worker serves the model.
+    NO_MODEL_LOADED = 1302, NotFound, "No model is loaded under this name";
     /// It exists already, or its state does not allow this.
     CONFLICT = 1401, Conflict, "The present state does not allow this";
     /// The same idempotency key with another body.
@@ -100,6 +102,8 @@ codes! {
     EXECUTOR_UNAVAILABLE = 1802, Unavailable, "The executor is not available";
     /// The process is draining.
     DRAINING = 1803, Unavailable, "The server is shutting down";
+    /// No answer of a model, or not all of it.
+    MODEL_UNAVAILABLE = 1804, Unavailable, "The model gives no answer";
     /// The watch asks for a revision that is no longer kept.
     WATCH_GONE = 1901, Gone, "The revision is no longer kept";
     /// Our fault.

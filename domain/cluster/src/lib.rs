@@ -26,4 +26,6 @@ pub use agent::{Agent, AgentConfig, AgentParts, Dial, DialError, Ended, Wire};
 pub use config::{ClusterConfig, ConfigError};
 pub use control::{Cluster, ClusterParts, Inbox, Refused, SessionId};
 pub use facts::{estimate_tokens, prefixes};
-pub use views::{FleetFigures, LeaseView, ModelView, NodeState, NodeView, QueueLine, QueueView};
+pub use views::{
+    FleetFigures, LeaseView, ModelView, NodeModel, NodeState, NodeView, QueueLine, QueueView,
+};

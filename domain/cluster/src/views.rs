@@ -2,12 +2,12 @@
 
 use oag_schedule::Class;
 use oag_types::{GenerationId, NodeName, Tenant, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::protocol::NodeRole;
 
 /// Whether a node can be given work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeState {
     /// It can.
@@ -20,7 +20,9 @@ pub enum NodeState {
     Draining,
     /// An operator said that it is to be given nothing.
     Cordoned,
-    /// It is gone.
+    /// It finished its work and went.
+    Left,
+    /// It is gone without a word.
     Lost,
 }
 

@@ -49,6 +49,9 @@ permissions! {
     KILLSWITCH_OPERATE = "killswitch:operate", "Switch the kill switch on and off.";
     AUTONOMY_WRITE = "autonomy:write", "Set rungs and ceilings of the autonomy ladder.";
     ANALYZE_RUN = "analyze:run", "Run an analysis.";
+    NODE_VIEW = "node:view", "See nodes, models and queues of the fleet.";
+    NODE_OPERATE = "node:operate", "Hold nodes back and disconnect them.";
+    MODEL_USE = "model:use", "Ask models for answers.";
     METRICS_VIEW = "metrics:view", "Read the metrics of the product itself.";
 }
 

@@ -18,6 +18,7 @@ mod happenings;
 mod index;
 mod kind;
 mod kinds;
+mod notes;
 mod pilot;
 mod planning;
 mod plans;

@@ -23,6 +23,8 @@ pub struct ApiConfig {
     pub uri_bytes_max: usize,
     /// How long a request may take before it is answered with 503. Work that takes effect goes on.
     pub request_timeout_ms: u64,
+    /// How long an answer of a model that does not come in parts may take.
+    pub generate_timeout_ms: u64,
     /// Items on a page unless `page_size` says otherwise.
     pub page_size: usize,
     /// Most items on a page.
@@ -96,6 +98,7 @@ impl Default for ApiConfig {
             head_bytes_max: 32 * 1_024,
             uri_bytes_max: 8 * 1_024,
             request_timeout_ms: 30_000,
+            generate_timeout_ms: 600_000,
             page_size: 50,
             page_size_max: 500,
             idempotency_ms: 24 * 3_600_000,

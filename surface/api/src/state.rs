@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use oag_cluster::Cluster;
 use oag_ops::{Ops, SignalHub};
 use oag_pilot::Pilot;
 use oag_runtime::{Clock, IdSource, Metrics, ProcessStats, Supervisor};
@@ -25,6 +26,8 @@ pub struct ApiParts {
     pub hub: Arc<SignalHub>,
     /// The running loop, for what it knows of services; none where it does not run.
     pub ops: Option<Arc<Ops>>,
+    /// The fleet of model workers; none where this process has none.
+    pub fleet: Option<Cluster>,
     /// Where metrics are registered and shown from.
     pub metrics: Metrics,
     /// Time.
@@ -49,6 +52,7 @@ pub(crate) struct Inner {
     pub(crate) pilot: Arc<Pilot>,
     pub(crate) hub: Arc<SignalHub>,
     pub(crate) ops: Option<Arc<Ops>>,
+    pub(crate) fleet: Option<Cluster>,
     pub(crate) metrics: Metrics,
     pub(crate) http_metrics: HttpMetrics,
     pub(crate) clock: Arc<dyn Clock>,
@@ -95,6 +99,7 @@ impl Api {
             pilot: parts.pilot,
             hub: parts.hub,
             ops: parts.ops,
+            fleet: parts.fleet,
             metrics: parts.metrics,
             http_metrics,
             clock: parts.clock,

@@ -157,6 +157,12 @@ impl Cluster {
         self.lock().queues(most, now)
     }
 
+    /// Most nodes that may be known.
+    #[must_use]
+    pub fn nodes_max(&self) -> usize {
+        self.lock().config.nodes_max
+    }
+
     /// Counts, for metrics.
     #[must_use]
     pub fn figures(&self) -> FleetFigures {

@@ -33,6 +33,8 @@ pub(super) struct Node {
     pub(super) presence: Presence,
     /// It said that it finishes what it has.
     pub(super) draining: bool,
+    /// It said goodbye.
+    pub(super) left: bool,
     /// It was said to be given nothing.
     pub(super) cordoned: bool,
 }
@@ -85,6 +87,7 @@ impl Node {
             joined_at: at,
             presence: Presence::Here,
             draining: false,
+            left: false,
             cordoned: false,
         };
         node.says(hello, now);
@@ -100,7 +103,7 @@ impl Node {
         self.version.clone_from(&hello.version);
         self.interval = hello.interval();
         self.heard = now;
-        self.draining = false;
+        (self.draining, self.left) = (false, false);
     }
 
     pub(super) fn is(&mut self, presence: Presence, now: Moment) {
@@ -129,6 +132,7 @@ impl Node {
     /// For people.
     pub(super) fn state(&self) -> NodeState {
         match self.presence {
+            Presence::Lost if self.left => NodeState::Left,
             Presence::Lost => NodeState::Lost,
             Presence::Away => NodeState::Away,
             Presence::Late => NodeState::Late,

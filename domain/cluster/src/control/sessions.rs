@@ -110,6 +110,7 @@ impl State {
             }
             FromNode::Bye => {
                 tracing::info!(node = name.as_str(), "node left");
+                self.nodes.entry(name.clone()).and_modify(|node| node.left = true);
                 self.lose(name, now);
                 Ok(())
             }

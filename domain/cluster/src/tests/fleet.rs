@@ -172,7 +172,7 @@ async fn a_draining_node_finishes_and_takes_nothing_new() {
     assert_eq!(world.ask(5).await.unwrap(), counted(5));
     assert_eq!(two.engine.begun.load(Ordering::SeqCst), 2);
     assert_eq!(world.cluster.figures().again, 0);
-    assert!(world.cluster.node(&name("one")).is_some_and(|node| node.state == NodeState::Lost));
+    assert!(world.cluster.node(&name("one")).is_some_and(|node| node.state == NodeState::Left));
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,8 +3,10 @@
 mod analysis;
 mod directory;
 mod findings;
+mod fleet;
 mod guard;
 mod ledger;
+mod models;
 mod plans;
 mod server;
 mod services;
@@ -42,6 +44,8 @@ pub(crate) fn routes() -> Routes {
     let routes = guard::routes(routes);
     let routes = directory::routes(routes);
     let routes = ledger::routes(routes);
+    let routes = fleet::routes(routes);
+    let routes = models::routes(routes);
     analysis::routes(routes)
 }
 

@@ -49,7 +49,11 @@ async fn answer(api: &Api, request: Request, next: Next) -> Response {
     if let Err(failure) = check_head(api, &request) {
         return failure.into_response();
     }
-    let limit = Duration::from_millis(api.config.request_timeout_ms);
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let limit = Duration::from_millis(match route {
+        Some(path) if path.ends_with("/generate") => api.config.generate_timeout_ms,
+        _ => api.config.request_timeout_ms,
+    });
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {

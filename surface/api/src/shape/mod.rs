@@ -17,8 +17,8 @@ mod schema;
 use std::collections::BTreeMap;
 
 use oag_types::{
-    ActionId, ApprovalId, Digest, FindingId, GroupName, KeyId, KindName, NotificationId,
-    Permission, PlanId, PrincipalId, Role, ServiceName, StoryId, Tenant, Timestamp,
+    ActionId, ApprovalId, Digest, FindingId, GenerationId, GroupName, KeyId, KindName, NodeName,
+    NotificationId, Permission, PlanId, PrincipalId, Role, ServiceName, StoryId, Tenant, Timestamp,
 };
 use serde_json::{Map, Value};
 
@@ -142,7 +142,7 @@ macro_rules! shapes {
 
 shapes! {
     Shape::Text => String, ServiceName, GroupName, KindName, Role, Permission, Tenant, Digest,
-        ActionId, ApprovalId, FindingId, KeyId, NotificationId, PlanId, PrincipalId, StoryId;
+        ActionId, ApprovalId, FindingId, GenerationId, NodeName, &'static str, KeyId, NotificationId, PlanId, PrincipalId, StoryId;
     Shape::Moment => Timestamp;
     Shape::Flag => bool;
     Shape::Whole(Some("int32"), true) => i32;
@@ -150,7 +150,7 @@ shapes! {
     Shape::Whole(Some("int64"), true) => i64;
     Shape::Whole(Some("int64"), false) => u64;
     Shape::Whole(None, false) => usize;
-    Shape::Number => f64;
+    Shape::Number => f32, f64;
     Shape::Anything => Value;
     Shape::Map(&Shape::Anything) => Map<String, Value>;
     // Several things in a row: JSON schema has no good word for it.

@@ -1,8 +1,11 @@
 //! Real JSON of every type, and the comparison of each with its shape.
 
+use oag_cluster::protocol::NodeRole;
+use oag_cluster::{LeaseView, ModelView, NodeModel, NodeState, NodeView, QueueLine, QueueView};
 use oag_guard::{Rung, Weekday};
 use oag_ops::{AnalysisActionKind, AnalysisDecision, AnalyzeRequest};
 use oag_pilot::{Phase, PlanRecord, Resolution, StepPhase, Story, Versioned};
+use oag_schedule::Class;
 use oag_types::{
     Comparison, Decision, Finding, FindingKind, Origin, PrincipalKind, Repeatability, Risk,
     ScalingMode, SealedPlan, Severity, VerificationState,
@@ -132,6 +135,9 @@ fn names(check: &mut Check) {
     check.names::<ScalingMode>();
     check.names::<AnalysisDecision>();
     check.names::<AnalysisActionKind>();
+    check.names::<NodeState>();
+    check.names::<NodeRole>();
+    check.names::<Class>();
 }
 
 fn plans(check: &mut Check) {
@@ -358,6 +364,91 @@ fn analysis(check: &mut Check) {
     })]);
 }
 
+fn fleet(check: &mut Check) {
+    let lease = || LeaseView {
+        task: of(json!(id("gen"))),
+        model: "m".to_owned(),
+        tenant: of(json!("default")),
+        node: of(json!("n")),
+        attempt: 1,
+        tokens: 2,
+        runs_ms: 3,
+        reason: Some("came first"),
+        placed: Some("done soonest"),
+    };
+    let model = NodeModel {
+        name: "m".to_owned(),
+        about: "a".to_owned(),
+        slots: 1,
+        busy: 2,
+        waiting: 3,
+        tokens_per_s: 0.5,
+        window_tokens: 4,
+        slowness: 1.5,
+        latency_s: 0.5,
+    };
+    check.sends(&[NodeView {
+        name: of(json!("n")),
+        role: NodeRole::Worker,
+        state: NodeState::Ready,
+        state_for_ms: 1,
+        joined_at: of(json!(AT)),
+        heard_ms: 2,
+        heartbeat_ms: 3,
+        version: "v".to_owned(),
+        groups: vec!["g".to_owned()],
+        capabilities: vec!["c".to_owned()],
+        endpoint: Some("e".to_owned()),
+        cpu: Some(0.5),
+        memory: Some(0.5),
+        models: vec![model],
+        leases: vec![lease()],
+    }]);
+    check.sends(&[ModelView {
+        name: "m".to_owned(),
+        nodes: vec![of(json!("n"))],
+        slots: 1,
+        busy: 2,
+        waiting: 3,
+        window_tokens: 4,
+    }]);
+    let line = QueueLine {
+        task: of(json!(id("gen"))),
+        tenant: of(json!("default")),
+        class: Class::Batch,
+        waited_ms: 1,
+        work_ms: 2,
+        reason: Some("came first"),
+    };
+    check.sends(&[QueueView {
+        model: "m".to_owned(),
+        policy: "fcfs",
+        waiting: 1,
+        tokens: 2,
+        expected_wait_ms: 3,
+        slots: 4,
+        busy: 5,
+        next: vec![line],
+        running: vec![lease()],
+    }]);
+    check.reads::<GenerateRequest>(&[json!({
+        "prompt": "p", "messages": [{"role": "user", "content": "c"}], "max_tokens": 1,
+        "temperature": 0.5, "top_p": 0.5, "seed": 2, "stop": ["s"], "stream": true,
+    })]);
+    check.sends(&[GenerateView {
+        model: "m".to_owned(),
+        text: "t".to_owned(),
+        reasoning: "r".to_owned(),
+        finish: "stop".to_owned(),
+        prompt_tokens: Some(1),
+        answer_tokens: Some(2),
+    }]);
+    check.reads::<TokenizeRequest>(&[json!({"text": "t"})]);
+    check.sends(&[TokensView { tokens: vec![1] }]);
+    check.reads::<DetokenizeRequest>(&[json!({"tokens": [1]})]);
+    check.sends(&[TextView { text: "t".to_owned() }]);
+}
+
 fn server(check: &mut Check) {
     check.passes::<ProblemDocument>(&[json!({
         "type": "/docs/errors/OAG-1001", "title": "t", "status": 400, "detail": "d",
@@ -380,7 +471,7 @@ fn server(check: &mut Check) {
 #[test]
 fn every_schema_of_the_document_is_what_its_type_reads_and_writes() {
     let mut check = Check::default();
-    for part in [names, plans, guard, directory, catalogue, signals, analysis, server] {
+    for part in [names, plans, guard, directory, catalogue, signals, analysis, fleet, server] {
         part(&mut check);
     }
     let document: Value = serde_json::from_str(&crate::openapi_json()).unwrap();

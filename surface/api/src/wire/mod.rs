@@ -3,6 +3,7 @@
 
 mod analysis;
 mod directory;
+mod fleet;
 mod found;
 mod guard;
 mod operations;
@@ -17,6 +18,9 @@ use serde::Serialize;
 pub(crate) use analysis::ReplayQuestion;
 pub(crate) use directory::{
     KeyMinted, KeyRequest, KeyView, PrincipalChange, PrincipalRequest, PrincipalView, WhoAmI,
+};
+pub(crate) use fleet::{
+    DetokenizeRequest, GenerateRequest, GenerateView, TextView, TokenizeRequest, TokensView, finish,
 };
 pub(crate) use guard::{
     ApprovalRulesView, AutonomyChange, AutonomyView, FreezesView, KillSwitchChange, KillSwitchView,

@@ -7,6 +7,7 @@ mod directory;
 mod get;
 mod input;
 mod ledger;
+mod nodes;
 mod plan;
 mod push;
 mod replay;
@@ -30,6 +31,7 @@ use describe::{DescribeArgs, DiffArgs};
 use directory::{KeysCommand, PrincipalsCommand, WhoAmIArgs};
 use get::GetArgs;
 use ledger::LedgerCommand;
+use nodes::NodesCommand;
 use plan::PlanArgs;
 use push::PushArgs;
 use replay::ReplayArgs;
@@ -109,6 +111,9 @@ pub(crate) enum Verb {
     /// Messages to people.
     #[command(subcommand)]
     Notifications(NotificationsCommand),
+    /// Nodes of the fleet of model workers.
+    #[command(subcommand)]
+    Nodes(NodesCommand),
     /// Completions for a shell, to be sourced by it.
     Completions {
         /// Which shell.
@@ -188,6 +193,7 @@ async fn speak(command: Verb, terminal: &Terminal) -> anyhow::Result<Exit> {
         Verb::Principals(command) => directory::principals(command, terminal).await,
         Verb::Keys(command) => directory::keys(command, terminal).await,
         Verb::Notifications(command) => switches::notifications(command, terminal).await,
+        Verb::Nodes(command) => nodes::run(command, terminal).await,
         // Done before there is a runtime.
         Verb::Completions { .. } => Ok(Exit::Done),
     }

@@ -41,6 +41,9 @@ pub(super) const fn of(resource: Resource) -> &'static [Column] {
         Resource::Notifications => NOTIFICATIONS,
         Resource::Autonomy => AUTONOMY,
         Resource::Ledger => LEDGER,
+        Resource::Nodes => NODES,
+        Resource::Models => MODELS,
+        Resource::Queues => QUEUES,
     }
 }
 
@@ -59,6 +62,45 @@ const SERVICES: &[Column] = &[
     column("calls", |item, _| names(item.list("/depends_on"), "/service")),
     wide("features", |item, _| names(item.list("/features"), "/name")),
     wide("revision", |item, _| item.text("/revision")),
+];
+
+const NODES: &[Column] = &[
+    column("name", |item, _| item.text("/name")),
+    column("role", |item, _| item.text("/role")),
+    column("state", |item, _| item.text("/state")),
+    column("models", |item, _| names(item.list("/models"), "/name")),
+    column("busy", |item, _| {
+        let sum = |of: &str| -> u64 {
+            item.list("/models").iter().filter_map(|model| model.pointer(of)?.as_u64()).sum()
+        };
+        format!("{}/{}", sum("/busy"), sum("/slots"))
+    }),
+    column("heard", |item, _| span(item.text("/heard_ms").parse().unwrap_or(0))),
+    column("joined", |item, now| age(item.time("/joined_at"), now)),
+    wide("version", |item, _| item.text("/version")),
+    wide("groups", |item, _| item.list("/groups").iter().map(plain).collect::<Vec<_>>().join(", ")),
+    wide("endpoint", |item, _| item.text("/endpoint")),
+];
+
+const MODELS: &[Column] = &[
+    column("name", |item, _| item.text("/name")),
+    column("nodes", |item, _| item.list("/nodes").len().to_string()),
+    column("busy", |item, _| format!("{}/{}", item.text("/busy"), item.text("/slots"))),
+    column("waiting", |item, _| item.text("/waiting")),
+    column("window", |item, _| item.text("/window_tokens")),
+];
+
+const QUEUES: &[Column] = &[
+    column("model", |item, _| item.text("/model")),
+    column("policy", |item, _| item.text("/policy")),
+    column("waiting", |item, _| item.text("/waiting")),
+    column("tokens", |item, _| item.text("/tokens")),
+    column("wait", |item, _| span(item.text("/expected_wait_ms").parse().unwrap_or(0))),
+    column("busy", |item, _| format!("{}/{}", item.text("/busy"), item.text("/slots"))),
+    column("next", |item, _| {
+        let first = item.list("/next").first();
+        first.map(|line| cut(line.str("/reason"), TEXT_CHARS)).unwrap_or_default()
+    }),
 ];
 
 const PLANS: &[Column] = &[

@@ -56,6 +56,15 @@ pub(crate) enum Resource {
     Autonomy,
     /// The newest rows of the ledger.
     Ledger,
+    /// The nodes of the fleet.
+    #[value(alias = "node")]
+    Nodes,
+    /// The models of the fleet.
+    #[value(alias = "model")]
+    Models,
+    /// What waits for models, and what runs.
+    #[value(alias = "queue")]
+    Queues,
 }
 
 /// How a list is read.
@@ -88,6 +97,9 @@ impl Resource {
             Self::Notifications => "notifications",
             Self::Autonomy => "autonomy",
             Self::Ledger => "ledger",
+            Self::Nodes => "nodes",
+            Self::Models => "models",
+            Self::Queues => "queues",
         }
     }
 
@@ -109,6 +121,9 @@ impl Resource {
             Self::Notifications => "notification",
             Self::Autonomy => "kind",
             Self::Ledger => "ledger row",
+            Self::Nodes => "node",
+            Self::Models => "model",
+            Self::Queues => "queue",
         }
     }
 
@@ -130,7 +145,12 @@ impl Resource {
             | Self::Principals
             | Self::Keys
             | Self::Notifications => Reading::Pages,
-            Self::Series | Self::Breakers | Self::Kinds => Reading::Whole("/items"),
+            Self::Series
+            | Self::Breakers
+            | Self::Kinds
+            | Self::Nodes
+            | Self::Models
+            | Self::Queues => Reading::Whole("/items"),
             Self::Policies => Reading::Whole("/policies"),
             Self::Limits => Reading::Whole("/rules"),
             Self::Freezes => Reading::Whole("/freezes"),
@@ -141,13 +161,19 @@ impl Resource {
 
     /// Whether the API answers for one of them by its name.
     pub(crate) const fn has_own_address(self) -> bool {
-        matches!(self, Self::Services | Self::Plans)
+        matches!(self, Self::Services | Self::Plans | Self::Nodes)
     }
 
     /// The name of an item.
     pub(crate) fn name(self, item: &Value) -> String {
         item.text(match self {
-            Self::Services | Self::Limits | Self::Freezes | Self::Series => "/name",
+            Self::Services
+            | Self::Limits
+            | Self::Freezes
+            | Self::Series
+            | Self::Nodes
+            | Self::Models => "/name",
+            Self::Queues => "/model",
             Self::Plans
             | Self::Findings
             | Self::Stories
@@ -190,6 +216,10 @@ impl Resource {
                 "they come from signals: `openautoglm push FILE`, or see `openautoglm analyze`"
             }
             Self::Series => "send signals: `openautoglm push FILE`",
+            Self::Nodes | Self::Models => {
+                "start a worker: `openautoglm worker --controller URL --model NAME --upstream URL`"
+            }
+            Self::Queues => "a model has a queue from its first request on",
             Self::Breakers => "services come first: `openautoglm put service -f order.yaml`",
             Self::Policies => "without policies nobody may do anything: `openautoglm policy set`",
             Self::Limits => "set some: `openautoglm limits set -f limits.yaml`",

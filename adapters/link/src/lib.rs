@@ -1,0 +1,10 @@
+//! The way of a node to its controller.
+//!
+//! Owns: connections that carry the messages of a session. Refuses: what the messages say, and
+//! when to connect again (`oag-cluster`).
+
+mod address;
+mod socket;
+
+pub use address::{BadAddress, Controller};
+pub use socket::SocketDial;

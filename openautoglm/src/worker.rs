@@ -1,0 +1,209 @@
+//! `worker`: offers models to a controller.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use oag_cluster::protocol::{Load, ModelLoad, Offer};
+use oag_cluster::{Agent, AgentConfig, AgentParts, Ended};
+use oag_engine::{Dialect, Upstream, UpstreamConfig, UpstreamModel};
+use oag_link::{Controller, SocketDial};
+use oag_runtime::{
+    Clock, RandomIds, Shutdown, ShutdownHandle, Supervisor, SystemClock, TelemetryConfig,
+    init_telemetry,
+};
+use oag_schedule::Rates;
+use oag_serve::Engines;
+use oag_types::NodeName;
+
+use crate::options::WorkerArgs;
+
+/// Where models of Zhipu are, when a worker is told only their names.
+const ZHIPU: &str = "https://open.bigmodel.cn/api/paas/v4";
+/// The variable in which Zhipu's own tools look for the key.
+const ZHIPU_KEY: &str = "ZHIPUAI_API_KEY";
+/// The variable with the key of another upstream.
+const UPSTREAM_KEY: &str = "OPENAUTOGLM_UPSTREAM_KEY";
+
+/// Runs until it has drained or the controller does not want it.
+pub(crate) fn run(args: &WorkerArgs) -> Result<ExitCode> {
+    let mut telemetry = TelemetryConfig::default();
+    if args.json_logs {
+        telemetry.format = oag_runtime::LogFormat::Json;
+    }
+    let _telemetry = init_telemetry(&telemetry)?;
+    let controller: Controller = args.controller.parse()?;
+    let engines = Arc::new(engines(args)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the async runtime cannot start")?;
+    let code = runtime.block_on(work(args, controller, engines))?;
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    Ok(code)
+}
+
+async fn work(
+    args: &WorkerArgs,
+    controller: Controller,
+    engines: Arc<Engines>,
+) -> Result<ExitCode> {
+    let shutdown = ShutdownHandle::new();
+    let supervisor = Supervisor::new(shutdown.clone());
+    let node = node_name(args)?;
+    tracing::info!(node = node.as_str(), %controller, "worker starts");
+    let config = AgentConfig {
+        groups: args.groups.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        heartbeat: Duration::from_millis(args.heartbeat_ms),
+        ..AgentConfig::new(node)
+    };
+    let (slots, window) = (args.slots, args.max_tokens);
+    let offered = Arc::clone(&engines);
+    let meter = Meter::new(Arc::clone(&engines), SystemClock::shared());
+    let agent = Arc::new(Agent::new(AgentParts {
+        config,
+        engines,
+        offers: Arc::new(move || offers(&offered, slots, window)),
+        load: Arc::new(move || meter.load()),
+        dial: Arc::new(SocketDial::new(controller)),
+        supervisor: supervisor.clone(),
+        ids: Arc::new(RandomIds),
+    }));
+    let ended = tokio::select! {
+        ended = agent.run() => ended,
+        Err(error) = Shutdown::listen(shutdown.clone()) => {
+            return Err(error).context("signals cannot be listened for");
+        }
+        () = patience(&shutdown, args.drain_ms) => {
+            tracing::warn!("ended before its work was done");
+            return Ok(ExitCode::from(1));
+        }
+    };
+    match ended {
+        Ended::Drained => {
+            tracing::info!("drained");
+            Ok(ExitCode::SUCCESS)
+        }
+        Ended::Refused(why) => bail!("the controller does not take this worker: {why}"),
+    }
+}
+
+/// Ends when the drain has lasted too long.
+async fn patience(shutdown: &ShutdownHandle, drain_ms: u64) {
+    shutdown.draining().await;
+    tokio::select! {
+        () = tokio::time::sleep(Duration::from_millis(drain_ms)) => {}
+        () = shutdown.ended() => {}
+    }
+}
+
+/// The name it was given, or one of the host and the process.
+fn node_name(args: &WorkerArgs) -> Result<NodeName> {
+    if let Some(name) = &args.node_id {
+        return Ok(NodeName::try_from(name.clone())?);
+    }
+    let host = rustix::system::uname().nodename().to_string_lossy().to_lowercase();
+    let sane = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let host: String = host.chars().filter(sane).take(48).collect();
+    let host = host.trim_start_matches(['-', '_', '.']);
+    let host = if host.is_empty() { "worker" } else { host };
+    Ok(NodeName::try_from(format!("{host}-{}", std::process::id()))?)
+}
+
+/// What runs the models that are named.
+fn engines(args: &WorkerArgs) -> Result<Engines> {
+    let engines = Engines::new();
+    let upstream = match (&args.upstream, variable(ZHIPU_KEY)) {
+        (Some(url), _) => Some((url.clone(), variable(UPSTREAM_KEY))),
+        (None, Some(key)) => Some((ZHIPU.to_owned(), Some(key))),
+        (None, None) => None,
+    };
+    let Some((url, key)) = upstream else {
+        bail!(
+            "say what runs {}: --upstream URL for an OpenAI-compatible server (its key in \
+             {UPSTREAM_KEY}), or set {ZHIPU_KEY} for Zhipu's own",
+            args.models.join(", ")
+        );
+    };
+    let mut config = UpstreamConfig::new("upstream", url);
+    if config.url.contains("/api/paas/") {
+        config.dialect = Dialect::Zhipu;
+    }
+    config.key = key.map(Into::into);
+    if let Some(slots) = args.slots {
+        config.concurrent_max = slots as usize;
+    }
+    config.models = args.models.iter().map(|name| upstream_model(name, args.max_tokens)).collect();
+    engines.put(Arc::new(Upstream::new(config)?));
+    Ok(engines)
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// `NAME` or `NAME=NAME-THERE`.
+fn upstream_model(text: &str, window_tokens: u32) -> UpstreamModel {
+    let (name, there) =
+        text.split_once('=').map_or((text, None), |(name, there)| (name, Some(there)));
+    UpstreamModel {
+        upstream: there.map(str::to_owned),
+        window_tokens: Some(window_tokens),
+        completes: true,
+        embeds: true,
+        ..UpstreamModel::new(name)
+    }
+}
+
+fn offers(engines: &Engines, slots: Option<u32>, window: u32) -> Vec<Offer> {
+    let offer = |entry: oag_serve::Entry| {
+        let slots = slots.unwrap_or_else(|| entry.engine.stats().slots).max(1);
+        let window = u64::from(entry.card.window_tokens.unwrap_or(window).min(window));
+        Offer {
+            card: entry.card,
+            slots,
+            window_tokens: window,
+            memory_tokens: window * u64::from(slots),
+            rates: Rates::default(),
+        }
+    };
+    engines.models().into_iter().map(offer).collect()
+}
+
+/// Tells how loaded the engines are.
+struct Meter {
+    engines: Arc<Engines>,
+    clock: Arc<dyn Clock>,
+    /// Tokens written by each engine when it was asked last, and when that was.
+    before: Mutex<BTreeMap<String, (u64, Duration)>>,
+}
+
+impl Meter {
+    fn new(engines: Arc<Engines>, clock: Arc<dyn Clock>) -> Self {
+        Self { engines, clock, before: Mutex::default() }
+    }
+
+    fn load(&self) -> Load {
+        let now = self.clock.monotonic();
+        let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut models = Vec::new();
+        for engine in self.engines.all() {
+            let stats = engine.stats();
+            let last = before.insert(engine.name().to_owned(), (stats.tokens, now));
+            let per_s = last.map_or(0.0, |(tokens, at)| {
+                let passed = now.saturating_sub(at).as_secs_f64().max(0.001);
+                stats.tokens.saturating_sub(tokens) as f64 / passed
+            });
+            models.extend(engine.models().into_iter().map(|card| ModelLoad {
+                model: card.name,
+                busy: stats.busy,
+                waiting: stats.waiting,
+                tokens_per_s: per_s,
+            }));
+        }
+        Load { models, cpu: None, memory: None }
+    }
+}

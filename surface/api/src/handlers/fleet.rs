@@ -1,0 +1,177 @@
+//! The fleet: nodes, and what waits for them.
+
+use axum::extract::State;
+use axum::response::Response;
+use oag_cluster::{Cluster, LeaseView, ModelView, NodeView, QueueView};
+use oag_guard::permissions;
+use oag_types::{Code, NodeName, Problem, Tenant};
+use serde::Deserialize;
+
+use crate::auth::Session;
+use crate::doc::{Operation, Routes};
+use crate::http::extract::{Body, Params, Segment, json};
+use crate::http::problem::{Answer, Failure};
+use crate::shape::Shape;
+use crate::state::Api;
+use crate::wire::{ItemsView, ReasonRequest};
+
+const LINES: usize = 20;
+const LINES_MAX: usize = 500;
+
+pub(super) fn routes(routes: Routes) -> Routes {
+    let list = Operation::get("/api/v1/nodes", "listNodes", "The nodes of the fleet")
+        .permission(permissions::NODE_VIEW)
+        .answers_items::<NodeView>();
+    let read = Operation::get("/api/v1/nodes/{name}", "getNode", "One node")
+        .permission(permissions::NODE_VIEW)
+        .answers::<NodeView>();
+    let operate = |path, id, summary| {
+        Operation::post(path, id, summary)
+            .permission(permissions::NODE_OPERATE)
+            .reads::<ReasonRequest>()
+            .answers::<NodeView>()
+    };
+    let cordon = operate("/api/v1/nodes/{name}/cordon", "cordonNode", "Give a node nothing new")
+        .about("What it has it finishes.");
+    let uncordon =
+        operate("/api/v1/nodes/{name}/uncordon", "uncordonNode", "Let a node work again");
+    let disconnect =
+        operate("/api/v1/nodes/{name}/disconnect", "disconnectNode", "End a node's session")
+            .about("Its work goes to others at once. The node may come back.");
+    let models = Operation::get("/api/v1/models", "listModels", "The models of the fleet")
+        .permission(permissions::NODE_VIEW)
+        .answers_items::<ModelView>();
+    let queues = Operation::get("/api/v1/queues", "listQueues", "What waits and what runs")
+        .about("With the reasons of the policy. Work of other tenants is counted, not listed.")
+        .permission(permissions::NODE_VIEW)
+        .parameter("most", Shape::COUNT, "Most lines of each queue, 1 to 500; 20 when left out.")
+        .answers_items::<QueueView>();
+    routes
+        .tag("fleet")
+        .add(list, list_nodes)
+        .add(read, get_node)
+        .add(cordon, cordon_node)
+        .add(uncordon, uncordon_node)
+        .add(disconnect, disconnect_node)
+        .add(models, list_models)
+        .add(queues, list_queues)
+}
+
+/// The fleet of this process.
+pub(super) fn fleet(api: &Api) -> Answer<&Cluster> {
+    let none = || Failure::new(Code::NOT_FOUND, "this process controls no fleet");
+    api.fleet.as_ref().ok_or_else(none)
+}
+
+async fn list_nodes(State(api): State<Api>, session: Session) -> Answer<Response> {
+    session.require(&api, permissions::NODE_VIEW, None).await?;
+    let mut items = fleet(&api)?.nodes();
+    for node in &mut items {
+        hide(&api, &session.tenant, &mut node.leases);
+    }
+    Ok(json(&ItemsView { items }))
+}
+
+async fn get_node(
+    State(api): State<Api>,
+    session: Session,
+    Segment(name): Segment<NodeName>,
+) -> Answer<Response> {
+    session.require(&api, permissions::NODE_VIEW, None).await?;
+    one(&api, &session, &name)
+}
+
+fn one(api: &Api, session: &Session, name: &NodeName) -> Answer<Response> {
+    let node = fleet(api)?.node(name);
+    let mut node = node.ok_or_else(|| Problem::not_found("node", name))?;
+    hide(api, &session.tenant, &mut node.leases);
+    Ok(json(&node))
+}
+
+/// Whose work the caller's tenant may not see.
+fn hide(api: &Api, tenant: &Tenant, leases: &mut Vec<LeaseView>) {
+    if *tenant != api.config.tenant {
+        leases.retain(|lease| lease.tenant == *tenant);
+    }
+}
+
+async fn cordon_node(
+    State(api): State<Api>,
+    session: Session,
+    Segment(name): Segment<NodeName>,
+    Body(request): Body<ReasonRequest>,
+) -> Answer<Response> {
+    operate(&api, &session, name, "cordon", &request.reason).await
+}
+
+async fn uncordon_node(
+    State(api): State<Api>,
+    session: Session,
+    Segment(name): Segment<NodeName>,
+    Body(request): Body<ReasonRequest>,
+) -> Answer<Response> {
+    operate(&api, &session, name, "uncordon", &request.reason).await
+}
+
+async fn disconnect_node(
+    State(api): State<Api>,
+    session: Session,
+    Segment(name): Segment<NodeName>,
+    Body(request): Body<ReasonRequest>,
+) -> Answer<Response> {
+    operate(&api, &session, name, "disconnect", &request.reason).await
+}
+
+/// Written down before it is done.
+async fn operate(
+    api: &Api,
+    session: &Session,
+    name: NodeName,
+    what: &'static str,
+    reason: &str,
+) -> Answer<Response> {
+    session.require(api, permissions::NODE_OPERATE, None).await?;
+    let fleet = fleet(api)?;
+    if fleet.node(&name).is_none() {
+        return Err(Problem::not_found("node", &name).into());
+    }
+    let note = serde_json::json!({ "do": what, "reason": reason });
+    let subject = format!("node:{name}");
+    api.pilot.write_down(&session.tenant, &session.caller, ("node", &subject), note).await?;
+    let done = match what {
+        "cordon" => fleet.cordon(&name, true),
+        "uncordon" => fleet.cordon(&name, false),
+        _ => fleet.disconnect(&name, reason, true),
+    };
+    if !done {
+        return Err(Failure::new(Code::CONFLICT, format!("{name} has no session to end")));
+    }
+    one(api, session, &name)
+}
+
+async fn list_models(State(api): State<Api>, session: Session) -> Answer<Response> {
+    session.require(&api, permissions::NODE_VIEW, None).await?;
+    Ok(json(&ItemsView { items: fleet(&api)?.models_of_fleet() }))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QueueParams {
+    most: Option<usize>,
+}
+
+async fn list_queues(
+    State(api): State<Api>,
+    session: Session,
+    Params(params): Params<QueueParams>,
+) -> Answer<Response> {
+    session.require(&api, permissions::NODE_VIEW, None).await?;
+    let mut items = fleet(&api)?.queues(params.most.unwrap_or(LINES).clamp(1, LINES_MAX));
+    for queue in &mut items {
+        hide(&api, &session.tenant, &mut queue.running);
+        if session.tenant != api.config.tenant {
+            queue.next.retain(|line| line.tenant == session.tenant);
+        }
+    }
+    Ok(json(&ItemsView { items }))
+}

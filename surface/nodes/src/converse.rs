@@ -1,0 +1,96 @@
+//! A session, whatever carries its messages.
+
+use std::time::Duration;
+
+use futures::{Sink, SinkExt, Stream, StreamExt};
+use oag_cluster::Cluster;
+use oag_cluster::protocol::{Hello, ToNode};
+use oag_types::NodeName;
+
+/// How long a node may take to say hello.
+const HELLO: Duration = Duration::from_secs(10);
+/// Messages that are sent in one go.
+const BATCH_MAX: usize = 64;
+
+/// Speaks with a node until either side ends it; messages are JSON text. `certified` is the name
+/// in the node's certificate, where it has one: it must call itself the same.
+pub(crate) async fn converse<I, O>(
+    cluster: &Cluster,
+    certified: Option<&NodeName>,
+    mut said: I,
+    mut told: O,
+) where
+    I: Stream<Item = Result<String, String>> + Unpin,
+    O: Sink<String, Error = String> + Unpin,
+{
+    let attached = match tokio::time::timeout(HELLO, said.next()).await {
+        Ok(Some(Ok(text))) => hello(&text, certified)
+            .and_then(|hello| cluster.attach(hello).map_err(|why| why.to_string())),
+        Ok(Some(Err(why))) => Err(why),
+        Ok(None) => return,
+        Err(_) => Err("no hello came".to_owned()),
+    };
+    let (session, mut inbox) = match attached {
+        Ok(attached) => attached,
+        Err(reason) => {
+            tracing::warn!(reason, "node refused");
+            let _ = told.send(text(&ToNode::Close { reason, again: false })).await;
+            let _ = told.close().await;
+            return;
+        }
+    };
+    loop {
+        tokio::select! {
+            message = inbox.recv() => {
+                let Some(message) = message else { break };
+                let mut sent = told.feed(text(&message)).await;
+                for _ in 0..BATCH_MAX {
+                    let (true, Ok(message)) = (sent.is_ok(), inbox.try_recv()) else { break };
+                    sent = told.feed(text(&message)).await;
+                }
+                if sent.is_err() || told.flush().await.is_err() {
+                    break;
+                }
+            }
+            heard = said.next() => match heard {
+                Some(Ok(text)) => match serde_json::from_str(&text) {
+                    Ok(message) => cluster.take(&session, message),
+                    Err(error) => {
+                        let reason = format!("a message is not understood: {error}");
+                        tracing::warn!(node = session.node.as_str(), reason, "node disconnected");
+                        let close = ToNode::Close { reason, again: true };
+                        let _ = told.send(self::text(&close)).await;
+                        break;
+                    }
+                },
+                Some(Err(why)) => {
+                    tracing::debug!(node = session.node.as_str(), why, "connection broke");
+                    break;
+                }
+                None => break,
+            },
+        }
+    }
+    cluster.detach(&session);
+    let _ = told.close().await;
+}
+
+fn hello(text: &str, certified: Option<&NodeName>) -> Result<Hello, String> {
+    let hello: Hello = serde_json::from_str(text).map_err(|error| {
+        format!(
+            "the first message must be a registration such as \
+                 {{\"node_id\":\"worker-1\",\"heartbeat_interval\":5000}}: {error}"
+        )
+    })?;
+    match certified {
+        Some(name) if *name != hello.node_id => {
+            Err(format!("the certificate is {name}'s, but the node calls itself {}", hello.node_id))
+        }
+        _ => Ok(hello),
+    }
+}
+
+/// Messages are our own and can all be written.
+fn text(message: &ToNode) -> String {
+    serde_json::to_string(message).unwrap_or_default()
+}
