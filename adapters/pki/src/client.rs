@@ -28,10 +28,7 @@ use crate::tls::{Time, VERSIONS, provider, roots};
 ///
 /// # Errors
 /// [`PkiError::Crypto`] when the library refuses.
-pub fn client_config(
-    identity: &Identity,
-    clock: Arc<dyn Clock>,
-) -> Result<ClientConfig, PkiError> {
+pub fn client_config(identity: &Identity, clock: Arc<dyn Clock>) -> Result<ClientConfig, PkiError> {
     let provider = provider();
     let roots = Arc::new(roots(&identity.bundle().certificate()?)?);
     let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oag_runtime::Clock;
-use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
 use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::time_provider::TimeProvider;
 use rustls::{RootCertStore, SupportedProtocolVersion};
