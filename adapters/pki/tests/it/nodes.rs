@@ -12,8 +12,10 @@ use rustls::{
 
 use crate::cluster::{Cluster, HOUR_MS, Met, NAME, certificate, meet, private};
 
+type Why = fn(&CertificateError) -> bool;
+
 /// The connection failed at the server for this reason, and the client got nothing.
-fn refused(met: &Met, why: fn(&CertificateError) -> bool) {
+fn refused(met: &Met, why: Why) {
     match &met.node {
         Err(Error::InvalidCertificate(error)) if why(error) => {}
         other => panic!("{other:?}"),
@@ -129,7 +131,7 @@ async fn a_certificate_without_a_node_or_for_servers_is_refused() {
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. }
         )
     };
-    let cases: [(_, _, fn(&CertificateError) -> bool); 4] = [
+    let cases: [(_, _, Why); 4] = [
         (client.clone(), vec![], not_named),
         (client.clone(), vec![uri("a"), uri("b")], not_named),
         (client, vec![uri("../a")], not_named),
