@@ -110,11 +110,12 @@ impl Default for Config {
 
 /// Variables that are no settings but credentials or addresses of the client commands, or what
 /// scripts are told.
-const CLIENT_VARIABLES: [&str; 13] = [
+const CLIENT_VARIABLES: [&str; 14] = [
     "OPENAUTOGLM_URL",
     "OPENAUTOGLM_API_KEY",
     "OPENAUTOGLM_CA",
     "OPENAUTOGLM_CONTROLLER",
+    "OPENAUTOGLM_NODE_TOKEN",
     "OPENAUTOGLM_UPSTREAM_KEY",
     "OPENAUTOGLM_DATA",
     "OPENAUTOGLM_KEY",

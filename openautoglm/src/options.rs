@@ -99,10 +99,18 @@ pub(crate) struct WorkerArgs {
     /// `http://127.0.0.1:8000/v1`; its key in OPENAUTOGLM_UPSTREAM_KEY.
     #[arg(long, value_name = "URL")]
     pub(crate) upstream: Option<String>,
+    /// A token of `openautoglm nodes enrol`, for the first time on a machine other than the
+    /// controller's.
+    #[arg(long, env = "OPENAUTOGLM_NODE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub(crate) token: Option<String>,
+    /// Where the certificate is kept; under the user's state directory unless told.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) identity: Option<PathBuf>,
     /// Answers worked on at once; as many as the engine can unless told otherwise.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) slots: Option<u32>,
-    /// The name of this worker; made of host and process unless told.
+    /// The name of this worker; made of the host's unless told, and without a certificate of the
+    /// process's number, too.
     #[arg(long, value_name = "NAME")]
     pub(crate) node_id: Option<String>,
     /// A group this worker belongs to; may be given several times.

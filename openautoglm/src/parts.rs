@@ -82,6 +82,7 @@ pub(crate) async fn build(
         pilot: Arc::clone(&pilot),
         ops: Some(Arc::clone(&ops)),
         fleet: Some(cluster.clone()),
+        gate: None,
         hub,
         metrics,
         clock,

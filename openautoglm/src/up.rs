@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use oag_cluster::Gate;
 use oag_local::sample::{SampleConfig, serve};
 use oag_nodes::NodesParts;
 use oag_pilot::{Caller, NewKey, Pilot};
@@ -18,6 +19,7 @@ use tokio::net::TcpListener;
 use crate::config::Config;
 use crate::data::{DataDir, Running};
 use crate::eval::print;
+use crate::gate::{self, Door};
 use crate::options::{SampleArgs, UpArgs};
 use crate::parts::{self, Parts};
 use crate::upkeep;
@@ -71,13 +73,15 @@ async fn until_drained(
     shutdown: ShutdownHandle,
 ) -> Result<ExitCode> {
     let listener = bind(&config).await?;
+    let for_nodes = gate::bind(&config.nodes).await?;
     let address = listener.local_addr()?;
     let supervisor = Supervisor::new(shutdown.clone());
-    let parts = parts::build(&config, &data, &supervisor).await?;
+    let mut parts = parts::build(&config, &data, &supervisor).await?;
     let tenant = config.tenant.clone();
     parts.pilot.take_over().await?;
+    let nodes = open_door(&mut parts, for_nodes, (&config, &data), &supervisor).await?;
     let secret = first_key(&parts.pilot, &tenant, &data, new_admin_key).await?;
-    start(parts, &config, listener, &supervisor).await?;
+    start(parts, &config, (listener, nodes), &supervisor).await?;
     data.write_running(&Running { pid: std::process::id(), address: address.to_string() })?;
     greet(address, &data, secret.as_deref())?;
     shutdown.draining().await;
@@ -147,7 +151,7 @@ async fn any_admin(pilot: &Arc<Pilot>, tenant: &Tenant) -> Result<Caller> {
 async fn start(
     parts: Parts,
     config: &Config,
-    listener: TcpListener,
+    (listener, nodes): (TcpListener, NodesParts),
     supervisor: &Supervisor,
 ) -> Result<()> {
     let tenant = config.tenant.clone();
@@ -166,9 +170,8 @@ async fn start(
     supervisor.spawn("upkeep", TaskKind::Drains, OnError::Log, upkeep);
     parts.ops.start(supervisor);
     parts.ops.run_sources(&tenant, parts.sources, supervisor);
-    let fleet = parts.cluster.clone().run(supervisor.shutdown().clone());
+    let fleet = parts.cluster.run(supervisor.shutdown().clone());
     supervisor.spawn("fleet", TaskKind::Intake, OnError::Shutdown, fleet);
-    let nodes = NodesParts { cluster: parts.cluster, config: config.nodes.clone() };
     let router = oag_api::router(parts.api)?.merge(oag_nodes::plain(nodes));
     let shutdown = supervisor.shutdown().clone();
     let settings = config.api.clone();
@@ -179,6 +182,28 @@ async fn start(
         oag_api::serve(listener, router, &settings, shutdown).await
     });
     Ok(())
+}
+
+/// Opens the way in for nodes: with certificates where there is a port for it.
+async fn open_door(
+    parts: &mut Parts,
+    listener: Option<TcpListener>,
+    (config, data): (&Config, &DataDir),
+    supervisor: &Supervisor,
+) -> Result<NodesParts> {
+    let cluster = parts.cluster.clone();
+    let mut nodes = NodesParts { cluster, config: config.nodes.clone(), gate: None };
+    let Some(listener) = listener else { return Ok(nodes) };
+    let name = data.installation()?.replace('/', "-");
+    let (port, clock) = (listener.local_addr()?.port(), SystemClock::shared());
+    let (pilot, tenant) = (&parts.pilot, &config.tenant);
+    let folder = data.root().join("nodes");
+    let door = Door::open(&folder, &name, &config.nodes, port, pilot, (tenant, &clock)).await?;
+    parts.api.gate = Some(Arc::clone(&door) as Arc<dyn Gate>);
+    nodes.gate.clone_from(&parts.api.gate);
+    door.serve(listener, nodes.clone(), supervisor)?;
+    tracing::info!(port, "nodes of other machines may join");
+    Ok(nodes)
 }
 
 /// Plans that were not over when a backup was made are not executed again: people are told, and

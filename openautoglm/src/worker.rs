@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use oag_cluster::protocol::{Load, ModelLoad, Offer};
 use oag_cluster::{Agent, AgentConfig, AgentParts, Ended};
 use oag_engine::{Dialect, Upstream, UpstreamConfig, UpstreamModel};
-use oag_link::{Controller, SocketDial};
+use oag_link::Controller;
 use oag_runtime::{
     Clock, RandomIds, Shutdown, ShutdownHandle, Supervisor, SystemClock, TelemetryConfig,
     init_telemetry,
@@ -18,6 +18,7 @@ use oag_schedule::Rates;
 use oag_serve::Engines;
 use oag_types::NodeName;
 
+use crate::membership;
 use crate::options::WorkerArgs;
 
 /// Where models of Zhipu are, when a worker is told only their names.
@@ -52,7 +53,7 @@ async fn work(
 ) -> Result<ExitCode> {
     let shutdown = ShutdownHandle::new();
     let supervisor = Supervisor::new(shutdown.clone());
-    let node = node_name(args)?;
+    let node = node_name(args, &controller)?;
     tracing::info!(node = node.as_str(), %controller, "worker starts");
     let config = AgentConfig {
         groups: args.groups.clone(),
@@ -62,13 +63,21 @@ async fn work(
     };
     let (slots, window) = (args.slots, args.max_tokens);
     let offered = Arc::clone(&engines);
-    let meter = Meter::new(Arc::clone(&engines), SystemClock::shared());
+    let clock = SystemClock::shared();
+    let meter = Meter::new(Arc::clone(&engines), Arc::clone(&clock));
+    let dialled = membership::dial(args, (&controller, &config.node), &clock, &supervisor);
+    let dial = tokio::select! {
+        dial = dialled => dial?,
+        Err(error) = Shutdown::listen(shutdown.clone()) => {
+            return Err(error).context("signals cannot be listened for");
+        }
+    };
     let agent = Arc::new(Agent::new(AgentParts {
         config,
         engines,
         offers: Arc::new(move || offers(&offered, slots, window)),
         load: Arc::new(move || meter.load()),
-        dial: Arc::new(SocketDial::new(controller)),
+        dial,
         supervisor: supervisor.clone(),
         ids: Arc::new(RandomIds),
     }));
@@ -101,7 +110,7 @@ async fn patience(shutdown: &ShutdownHandle, drain_ms: u64) {
 }
 
 /// The name it was given, or one of the host and the process.
-fn node_name(args: &WorkerArgs) -> Result<NodeName> {
+fn node_name(args: &WorkerArgs, controller: &Controller) -> Result<NodeName> {
     if let Some(name) = &args.node_id {
         return Ok(NodeName::try_from(name.clone())?);
     }
@@ -110,7 +119,10 @@ fn node_name(args: &WorkerArgs) -> Result<NodeName> {
     let host: String = host.chars().filter(sane).take(48).collect();
     let host = host.trim_start_matches(['-', '_', '.']);
     let host = if host.is_empty() { "worker" } else { host };
-    Ok(NodeName::try_from(format!("{host}-{}", std::process::id()))?)
+    // A certificate is for one name; without one, several workers of a host differ by themselves.
+    let certified = args.token.is_some() || controller.is_secure() || !controller.is_loopback();
+    let name = if certified { host.to_owned() } else { format!("{host}-{}", std::process::id()) };
+    Ok(NodeName::try_from(name)?)
 }
 
 /// What runs the models that are named.

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use url::{Host, Url};
 
+use crate::secure::SecureAddress;
+
 /// The address of a controller, such as `http://127.0.0.1:8080/register`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Controller {
@@ -77,6 +79,18 @@ impl Controller {
             Some(Host::Ipv6(address)) => IpAddr::V6(address).to_canonical().is_loopback(),
             None => false,
         }
+    }
+
+    /// Whether it is the port for nodes with certificates itself.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+
+    /// Host and port, for certificates.
+    #[must_use]
+    pub fn secure_address(&self) -> SecureAddress {
+        SecureAddress::new(self.host(), self.port())
     }
 
     /// As an address of a WebSocket.

@@ -4,7 +4,9 @@
 //! when to connect again (`oag-cluster`).
 
 mod address;
+mod secure;
 mod socket;
 
 pub use address::{BadAddress, Controller};
+pub use secure::{SecureAddress, SecureDial, TlsOf, enrol, renew, where_to};
 pub use socket::SocketDial;

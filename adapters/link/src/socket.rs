@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use crate::address::Controller;
+use crate::secure::of_chain;
 
 /// How long a connection may take to stand.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -74,7 +75,7 @@ pub(crate) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
             }
             Err(DialError::Away(text))
         }
-        Err(error) => Err(away(error)),
+        Err(error) => Err(of_chain(&error)),
     }
 }
 

@@ -51,6 +51,7 @@ permissions! {
     ANALYZE_RUN = "analyze:run", "Run an analysis.";
     NODE_VIEW = "node:view", "See nodes, models and queues of the fleet.";
     NODE_OPERATE = "node:operate", "Hold nodes back and disconnect them.";
+    NODE_ENROL = "node:enrol", "Let nodes join with certificates, and revoke them.";
     MODEL_USE = "model:use", "Ask models for answers.";
     METRICS_VIEW = "metrics:view", "Read the metrics of the product itself.";
 }

@@ -18,6 +18,8 @@ pub(crate) const CHECKPOINTS: Collection = Collection("checkpoint");
 pub(crate) const IN_HAND: Collection = Collection("plan_in_hand");
 pub(crate) const TRIALS: Collection = Collection("trial");
 pub(crate) const BREAKERS: Collection = Collection("breaker");
+pub(crate) const NODES: Collection = Collection("node");
+pub(crate) const NODE_TOKENS: Collection = Collection("node_token");
 
 /// Which page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

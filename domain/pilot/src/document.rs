@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::happenings::Written;
 use crate::record::{Notification, PlanRecord, Story};
-use crate::{InHand, Trial};
+use crate::{InHand, NodeRecord, NodeToken, Trial};
 
 /// Something that is kept.
 pub(crate) trait Document: Serialize + DeserializeOwned {
@@ -39,6 +39,6 @@ macro_rules! documents {
 }
 
 documents! {
-    ApiKey, Book, Finding, InHand, LadderChange, Notification, PlanRecord, Principal, Service, Story,
+    ApiKey, Book, Finding, InHand, LadderChange, NodeRecord, NodeToken, Notification, PlanRecord, Principal, Service, Story,
     Trial, Written,
 }

@@ -18,6 +18,7 @@ mod happenings;
 mod index;
 mod kind;
 mod kinds;
+mod nodes;
 mod notes;
 mod pilot;
 mod planning;
@@ -43,6 +44,7 @@ pub use happenings::HappeningCounts;
 pub use index::InHand;
 pub use kind::{ActionKind, Draft, DraftContext};
 pub use kinds::{kind, kinds};
+pub use nodes::{NodeCertificate, NodeRecord, NodeToken};
 pub use pilot::{
     CheckpointSink, CrashPoints, LogKeys, NoCrashPoints, Pilot, PilotConfig, PilotParts,
 };

@@ -13,14 +13,14 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::world::{BINARY, Home, Site};
 
 /// An OpenAI-compatible server: the answer to anything is `0 1 2 …`, one number each 20 ms.
-struct Counting {
+pub(crate) struct Counting {
     port: u16,
     /// Answers that are being given.
     open: Arc<AtomicU32>,
 }
 
 impl Counting {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let open = Arc::new(AtomicU32::new(0));
@@ -43,7 +43,7 @@ impl Counting {
         Self { port, open }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}/v1", self.port)
     }
 }
@@ -80,7 +80,7 @@ async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
 }
 
 /// A worker process; it ends with the test.
-struct Worker(Child);
+pub(crate) struct Worker(pub(crate) Child);
 
 impl Worker {
     fn signal(&self, signal: Signal) {
@@ -98,18 +98,23 @@ impl Drop for Worker {
 }
 
 fn worker(home: &Home, site: &Site, name: &str, more: &[&str]) -> Worker {
+    worker_at(home, &site.product.base_url(), name, more)
+}
+
+pub(crate) fn worker_at(home: &Home, controller: &str, name: &str, more: &[&str]) -> Worker {
     let mut command = Command::new(BINARY);
     command
-        .args(["worker", "--controller", &site.product.base_url(), "--node-id", name])
+        .args(["worker", "--controller", controller, "--node-id", name])
         .args(["--heartbeat-ms", "200"])
         .args(more)
         .env("HOME", home.path())
+        .env("XDG_STATE_HOME", home.state())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     Worker(command.spawn().unwrap())
 }
 
-async fn nodes(site: &Site, wanted: &[(&str, &str)]) -> Value {
+pub(crate) async fn nodes(site: &Site, wanted: &[(&str, &str)]) -> Value {
     let same = |nodes: &Value| {
         let nodes = nodes["items"].as_array().unwrap().iter();
         let found = nodes.map(|node| (node["name"].as_str(), node["state"].as_str()));

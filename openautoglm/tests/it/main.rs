@@ -15,6 +15,8 @@ mod demo;
 #[cfg(test)]
 mod fleet;
 #[cfg(test)]
+mod nodes;
+#[cfg(test)]
 mod plans;
 #[cfg(test)]
 mod postgres;

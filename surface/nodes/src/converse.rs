@@ -1,5 +1,6 @@
 //! A session, whatever carries its messages.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use futures::{Sink, SinkExt, Stream, StreamExt};
@@ -12,19 +13,26 @@ const HELLO: Duration = Duration::from_secs(10);
 /// Messages that are sent in one go.
 const BATCH_MAX: usize = 64;
 
-/// Speaks with a node until either side ends it; messages are JSON text. `certified` is the name
-/// in the node's certificate, where it has one: it must call itself the same.
+/// The name in a node's certificate, and the end of that certificate.
+pub(crate) type Certified = (NodeName, Pin<Box<dyn Future<Output = &'static str> + Send>>);
+
+/// Speaks with a node until either side ends it, or its certificate does; messages are JSON text.
+/// A node with a certificate must call itself as that does.
 pub(crate) async fn converse<I, O>(
     cluster: &Cluster,
-    certified: Option<&NodeName>,
+    certified: Option<Certified>,
     mut said: I,
     mut told: O,
 ) where
     I: Stream<Item = Result<String, String>> + Unpin,
     O: Sink<String, Error = String> + Unpin,
 {
+    let (name, mut over) = match certified {
+        Some((name, over)) => (Some(name), over),
+        None => (None, Box::pin(std::future::pending()) as Pin<Box<_>>),
+    };
     let attached = match tokio::time::timeout(HELLO, said.next()).await {
-        Ok(Some(Ok(text))) => hello(&text, certified)
+        Ok(Some(Ok(text))) => hello(&text, name.as_ref())
             .and_then(|hello| cluster.attach(hello).map_err(|why| why.to_string())),
         Ok(Some(Err(why))) => Err(why),
         Ok(None) => return,
@@ -41,6 +49,12 @@ pub(crate) async fn converse<I, O>(
     };
     loop {
         tokio::select! {
+            why = &mut over => {
+                tracing::info!(node = session.node.as_str(), why, "session ended");
+                let close = ToNode::Close { reason: why.to_owned(), again: true };
+                let _ = told.send(text(&close)).await;
+                break;
+            }
             message = inbox.recv() => {
                 let Some(message) = message else { break };
                 let mut sent = told.feed(text(&message)).await;

@@ -1,6 +1,7 @@
 //! `/register` on the main port: sessions from this machine, and for others where to go.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
@@ -8,12 +9,13 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::header::{CONTENT_TYPE, FORWARDED, HeaderName, ORIGIN, VIA};
+use http::header::{CONTENT_TYPE, FORWARDED, HOST, HeaderName, ORIGIN, VIA};
+use http::uri::Authority;
 use http::{HeaderMap, StatusCode};
-use oag_cluster::Cluster;
 use oag_cluster::protocol::PROTOCOL;
+use oag_cluster::{Cluster, Gate};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::socket::session;
 
@@ -25,11 +27,28 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub struct NodesConfig {
     /// Whether processes on this machine may join without a certificate.
     pub loopback: bool,
+    /// The address of the port for nodes with certificates, such as `0.0.0.0:8443`; none: nodes of
+    /// other machines cannot join.
+    pub listen: Option<String>,
+    /// Host names and addresses by which nodes reach that port, beside those of this machine. The
+    /// first is told to nodes that ask where to go.
+    pub names: Vec<String>,
+    /// How long a node's certificate is good, in milliseconds; at most a day. It is renewed at half
+    /// of that.
+    pub certificate_ms: i64,
+    /// Connections to that port at once.
+    pub connections_max: usize,
 }
 
 impl Default for NodesConfig {
     fn default() -> Self {
-        Self { loopback: true }
+        Self {
+            loopback: true,
+            listen: None,
+            names: Vec::new(),
+            certificate_ms: 24 * 3_600_000,
+            connections_max: 16_384,
+        }
     }
 }
 
@@ -40,6 +59,8 @@ pub struct NodesParts {
     pub cluster: Cluster,
     /// Settings.
     pub config: NodesConfig,
+    /// Lets nodes of other machines in; none where there is no port for them.
+    pub gate: Option<Arc<dyn Gate>>,
 }
 
 /// The routes on the main port. The connection's address must be among the extensions of requests,
@@ -55,7 +76,7 @@ async fn register(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let Ok(upgrade) = upgrade else {
-        let told = json!({ "protocol": PROTOCOL }).to_string();
+        let told = told(&parts, &headers).to_string();
         return ([(CONTENT_TYPE, "application/json")], told).into_response();
     };
     match refused(&parts.config, peer, &headers) {
@@ -65,6 +86,22 @@ async fn register(
         }
         None => session(upgrade, parts.cluster, None),
     }
+}
+
+/// What a node of another machine is told: the authority, and where to go. It believes neither
+/// before it has compared the authority with its pin.
+fn told(parts: &NodesParts, headers: &HeaderMap) -> Value {
+    let Some(gate) = &parts.gate else { return json!({ "protocol": PROTOCOL }) };
+    let (host, port) = gate.address();
+    let asked = || {
+        let host = headers.get(HOST)?.to_str().ok()?;
+        let host = host.parse::<Authority>().ok()?;
+        Some(host.host().to_owned())
+    };
+    let host = host.or_else(asked).unwrap_or_else(|| "localhost".to_owned());
+    json!({
+        "protocol": PROTOCOL, "authority": gate.authority(), "address": format!("{host}:{port}"),
+    })
 }
 
 /// Why somebody may not open a session without a certificate.
@@ -94,7 +131,8 @@ mod tests {
         assert_eq!(refused(&config, here, &none), None);
         assert_eq!(refused(&config, "[::ffff:127.0.0.1]:9".parse().unwrap(), &none), None);
         assert!(refused(&config, "10.0.0.7:9".parse().unwrap(), &none).is_some());
-        assert!(refused(&NodesConfig { loopback: false }, here, &none).is_some());
+        let closed = NodesConfig { loopback: false, ..NodesConfig::default() };
+        assert!(refused(&closed, here, &none).is_some());
         for name in [X_FORWARDED_FOR, FORWARDED, VIA, ORIGIN] {
             let mut headers = HeaderMap::new();
             headers.insert(name, HeaderValue::from_static("x"));

@@ -5,9 +5,8 @@ use axum::response::Response;
 use futures::{SinkExt, StreamExt};
 use oag_cluster::Cluster;
 use oag_cluster::protocol::MESSAGE_BYTES_MAX;
-use oag_types::NodeName;
 
-use crate::converse::converse;
+use crate::converse::{Certified, converse};
 
 /// Bytes read at once. The default of the library is kept for each connection, idle or not; ten
 /// thousand nodes make that a gigabyte.
@@ -17,7 +16,7 @@ const READ_BYTES: usize = 4_096;
 pub(crate) fn session(
     upgrade: WebSocketUpgrade,
     cluster: Cluster,
-    certified: Option<NodeName>,
+    certified: Option<Certified>,
 ) -> Response {
     upgrade
         .read_buffer_size(READ_BYTES)
@@ -27,7 +26,7 @@ pub(crate) fn session(
         .on_upgrade(move |socket| carry(socket, cluster, certified))
 }
 
-async fn carry(socket: WebSocket, cluster: Cluster, certified: Option<NodeName>) {
+async fn carry(socket: WebSocket, cluster: Cluster, certified: Option<Certified>) {
     let (told, said) = socket.split();
     let said = said.filter_map(async |message| match message {
         Ok(Message::Text(text)) => Some(Ok(text.as_str().to_owned())),
@@ -39,5 +38,5 @@ async fn carry(socket: WebSocket, cluster: Cluster, certified: Option<NodeName>)
     let told = told
         .sink_map_err(|error| error.to_string())
         .with(async |text: String| Ok::<_, String>(Message::Text(text.into())));
-    converse(&cluster, certified.as_ref(), Box::pin(said), Box::pin(told)).await;
+    converse(&cluster, certified, Box::pin(said), Box::pin(told)).await;
 }

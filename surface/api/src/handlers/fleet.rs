@@ -2,19 +2,23 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use http::StatusCode;
 use oag_cluster::{Cluster, LeaseView, ModelView, NodeView, QueueView};
 use oag_guard::permissions;
+use oag_pilot::NodeCertificate;
 use oag_types::{Code, NodeName, Problem, Tenant};
 use serde::Deserialize;
 
 use crate::auth::Session;
 use crate::doc::{Operation, Routes};
-use crate::http::extract::{Body, Params, Segment, json};
+use crate::http::extract::{Body, Params, Segment, json, json_with};
 use crate::http::problem::{Answer, Failure};
 use crate::shape::Shape;
 use crate::state::Api;
-use crate::wire::{ItemsView, ReasonRequest};
+use crate::wire::{ItemsView, NodeCertificates, NodeTokenMinted, NodeTokenRequest, ReasonRequest};
 
+/// How long a token is good unless asked otherwise.
+const HOUR_MS: i64 = 3_600_000;
 const LINES: usize = 20;
 const LINES_MAX: usize = 500;
 
@@ -46,8 +50,33 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .permission(permissions::NODE_VIEW)
         .parameter("most", Shape::COUNT, "Most lines of each queue, 1 to 500; 20 when left out.")
         .answers_items::<QueueView>();
+    let revoke = Operation::post(
+        "/api/v1/nodes/{name}/revoke",
+        "revokeNode",
+        "Revoke the certificates of a node",
+    )
+    .about("Its connection ends at once. With a new token it can join again.")
+    .permission(permissions::NODE_ENROL)
+    .reads::<ReasonRequest>()
+    .answers::<NodeCertificates>();
+    let certificates = Operation::get(
+        "/api/v1/node-certificates",
+        "listNodeCertificates",
+        "The certificates of nodes that are in force",
+    )
+    .permission(permissions::NODE_VIEW)
+    .answers_items::<NodeCertificates>();
+    let token = Operation::post("/api/v1/node-tokens", "makeNodeToken", "Let a node join")
+        .about("The token is good once, and shown once.")
+        .permission(permissions::NODE_ENROL)
+        .shown_once("token")
+        .reads::<NodeTokenRequest>()
+        .answers_with::<NodeTokenMinted>(StatusCode::CREATED);
     routes
         .tag("fleet")
+        .add(revoke, revoke_node)
+        .add(certificates, list_certificates)
+        .add(token, make_token)
         .add(list, list_nodes)
         .add(read, get_node)
         .add(cordon, cordon_node)
@@ -147,6 +176,62 @@ async fn operate(
         return Err(Failure::new(Code::CONFLICT, format!("{name} has no session to end")));
     }
     one(api, session, &name)
+}
+
+async fn revoke_node(
+    State(api): State<Api>,
+    session: Session,
+    Segment(name): Segment<NodeName>,
+    Body(request): Body<ReasonRequest>,
+) -> Answer<Response> {
+    let (tenant, caller) = (&session.tenant, &session.caller);
+    let record = api.pilot.revoke_node(tenant, caller, &name, &request.reason).await?;
+    if let Some(gate) = &api.gate {
+        let ends = |one: &NodeCertificate| (one.serial.clone(), one.not_after);
+        gate.revoked(&record.certificates.iter().map(ends).collect::<Vec<_>>());
+    }
+    if let Some(fleet) = &api.fleet {
+        // It may not be connected; then there is nothing to end.
+        let _ = fleet.disconnect(&name, "the certificate was revoked", false);
+    }
+    Ok(json(&NodeCertificates::from(record)))
+}
+
+async fn list_certificates(State(api): State<Api>, session: Session) -> Answer<Response> {
+    session.require(&api, permissions::NODE_VIEW, None).await?;
+    let (records, now) = (api.pilot.node_records(&session.tenant).await?, api.clock.now());
+    let mut items: Vec<NodeCertificates> =
+        records.into_iter().map(NodeCertificates::from).collect();
+    for item in &mut items {
+        item.certificates.retain(|certificate| certificate.not_after > now);
+    }
+    items.retain(|item| !item.certificates.is_empty());
+    Ok(json(&ItemsView { items }))
+}
+
+async fn make_token(
+    State(api): State<Api>,
+    session: Session,
+    Body(request): Body<NodeTokenRequest>,
+) -> Answer<Response> {
+    let Some(gate) = &api.gate else {
+        let text = "there is no port for nodes of other machines; set nodes.listen, such as \
+                    0.0.0.0:8443. Workers on this machine need no token";
+        return Err(Failure::new(Code::CONFLICT, text));
+    };
+    let (tenant, caller) = (&session.tenant, &session.caller);
+    let valid_ms = request.valid_ms.unwrap_or(HOUR_MS);
+    let minted = api.pilot.mint_node_token(tenant, caller, request.node, valid_ms).await?;
+    let (token, secret) = minted;
+    let (host, port) = gate.address();
+    let minted = NodeTokenMinted {
+        id: token.key.id,
+        node: token.node,
+        expires_at: token.key.expires_at,
+        token: Some(gate.pass(&secret)),
+        address: format!("{}:{port}", host.as_deref().unwrap_or("HOST")),
+    };
+    Ok(json_with(StatusCode::CREATED, &minted))
 }
 
 async fn list_models(State(api): State<Api>, session: Session) -> Answer<Response> {

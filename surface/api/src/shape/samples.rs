@@ -443,6 +443,19 @@ fn fleet(check: &mut Check) {
         prompt_tokens: Some(1),
         answer_tokens: Some(2),
     }]);
+    check.sends(&[NodeCertificates {
+        node: of(json!("n")),
+        certificates: vec![of(json!({
+            "serial": "s", "issued_at": AT, "not_after": LATER, "revoked_at": AT}))],
+    }]);
+    check.reads::<NodeTokenRequest>(&[json!({"node": "n", "valid_ms": 1})]);
+    check.sends(&[NodeTokenMinted {
+        id: of(json!(id("key"))),
+        node: Some(of(json!("n"))),
+        expires_at: Some(of(json!(LATER))),
+        token: Some("t".to_owned()),
+        address: "a".to_owned(),
+    }]);
     check.reads::<TokenizeRequest>(&[json!({"text": "t"})]);
     check.sends(&[TokensView { tokens: vec![1] }]);
     check.reads::<DetokenizeRequest>(&[json!({"tokens": [1]})]);

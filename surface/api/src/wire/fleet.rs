@@ -2,11 +2,12 @@
 
 use oag_cluster::protocol::NodeRole;
 use oag_cluster::{LeaseView, NodeModel, NodeState, QueueLine};
+use oag_pilot::{NodeCertificate, NodeRecord};
 use oag_schedule::Class;
 use oag_serve::{
     Collected, Context, Finish, Format, Generation, Input, Limits, Message, Role, Sampling,
 };
-use oag_types::{GenerationId, NodeName, Problem, Tenant, Timestamp};
+use oag_types::{GenerationId, KeyId, NodeName, Problem, Tenant, Timestamp};
 use serde::{Deserialize, Serialize};
 
 describe! {
@@ -180,6 +181,66 @@ describe! {
         work_ms: u64,
         /// Why it is next of its lane; none when it is not.
         reason: Option<&'static str>,
+    }
+}
+
+describe! {
+    /// A certificate that was given to a node.
+    struct NodeCertificate = oag_pilot::NodeCertificate {
+        /// Its serial number, in hexadecimal digits.
+        serial: String,
+        /// When it was given.
+        issued_at: Timestamp,
+        /// When it ends.
+        not_after: Timestamp,
+        /// When it was revoked.
+        revoked_at: Option<Timestamp>,
+    }
+}
+
+wire! {
+    /// The certificates of a node.
+    #[derive(Debug, Serialize)]
+    pub(crate) struct NodeCertificates {
+        /// The node.
+        pub(crate) node: NodeName,
+        /// They, the newest last.
+        pub(crate) certificates: Vec<NodeCertificate>,
+    }
+
+    /// Who may join, and how long.
+    #[derive(Debug, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[example({"node": "east-1", "valid_ms": 3600000})]
+    pub(crate) struct NodeTokenRequest {
+        /// The only node that may use it; any when left out.
+        #[serde(default)]
+        pub(crate) node: Option<NodeName>,
+        /// How long it is good, in milliseconds, up to seven days; an hour when left out.
+        #[serde(default)]
+        pub(crate) valid_ms: Option<i64>,
+    }
+
+    /// A token with which a node joins.
+    #[derive(Debug, Serialize)]
+    pub(crate) struct NodeTokenMinted {
+        /// Its id.
+        pub(crate) id: KeyId,
+        /// The only node that may use it.
+        pub(crate) node: Option<NodeName>,
+        /// When it ends.
+        pub(crate) expires_at: Option<Timestamp>,
+        /// It, with the pin of the cluster's authority; shown once.
+        pub(crate) token: Option<String>,
+        /// Where nodes come in.
+        pub(crate) address: String,
+    }
+}
+
+impl From<NodeRecord> for NodeCertificates {
+    fn from(record: NodeRecord) -> Self {
+        let NodeRecord { node, certificates } = record;
+        Self { node, certificates }
     }
 }
 

@@ -20,7 +20,8 @@ pub(crate) use directory::{
     KeyMinted, KeyRequest, KeyView, PrincipalChange, PrincipalRequest, PrincipalView, WhoAmI,
 };
 pub(crate) use fleet::{
-    DetokenizeRequest, GenerateRequest, GenerateView, TextView, TokenizeRequest, TokensView, finish,
+    DetokenizeRequest, GenerateRequest, GenerateView, NodeCertificates, NodeTokenMinted,
+    NodeTokenRequest, TextView, TokenizeRequest, TokensView, finish,
 };
 pub(crate) use guard::{
     ApprovalRulesView, AutonomyChange, AutonomyView, FreezesView, KillSwitchChange, KillSwitchView,

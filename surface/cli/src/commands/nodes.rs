@@ -22,8 +22,27 @@ pub(crate) enum NodesCommand {
     Cordon(NodeArgs),
     /// Let a node work again.
     Uncordon(NodeArgs),
+    /// Let a node of another machine join: prints the line to paste there.
+    Enrol(EnrolArgs),
+    /// Revoke the certificates of a node; its connection ends at once.
+    Revoke(NodeArgs),
     /// End a node's session; its work goes to others at once, and it may come back.
     Disconnect(NodeArgs),
+}
+
+/// Who may join, and how long.
+#[derive(Debug, Args)]
+pub(crate) struct EnrolArgs {
+    /// The only node that may use the token; any when left out.
+    #[arg(long)]
+    node: Option<String>,
+    /// How long the token is good, in minutes.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(i64).range(1..=10_080))]
+    minutes: i64,
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// Which node, and why.
@@ -47,6 +66,8 @@ pub(crate) async fn run(command: NodesCommand, terminal: &Terminal) -> anyhow::R
         }
         NodesCommand::Cordon(args) => operate("cordon", args, terminal).await,
         NodesCommand::Uncordon(args) => operate("uncordon", args, terminal).await,
+        NodesCommand::Enrol(args) => enrol(args, terminal).await,
+        NodesCommand::Revoke(args) => operate("revoke", args, terminal).await,
         NodesCommand::Disconnect(args) => operate("disconnect", args, terminal).await,
     }
 }
@@ -55,7 +76,28 @@ async fn operate(what: &str, args: NodeArgs, terminal: &Terminal) -> anyhow::Res
     let api = Api::new(&args.connection)?;
     let path = ["api", "v1", "nodes", &args.node, what];
     let node = api.post(&path, &json!({ "reason": args.reason })).await?;
-    let state = || format!("{} is {}", args.node, node.str("/state"));
+    let state = || match what {
+        "revoke" => format!("the certificates of {} are revoked", args.node),
+        _ => format!("{} is {}", args.node, node.str("/state")),
+    };
     table::show(terminal, args.output.format, &node, || args.node.clone(), state)?;
+    Ok(Exit::Done)
+}
+
+async fn enrol(args: EnrolArgs, terminal: &Terminal) -> anyhow::Result<Exit> {
+    let api = Api::new(&args.connection)?;
+    let wanted = json!({ "node": args.node, "valid_ms": args.minutes * 60_000 });
+    let minted = api.post(&["api", "v1", "node-tokens"], &wanted).await?;
+    let name = || minted.text("/id");
+    let line = || {
+        let node = args.node.as_ref().map(|node| format!(" --node-id {node}")).unwrap_or_default();
+        format!(
+            "openautoglm worker --controller https://{} --token {}{node} --model NAME …",
+            minted.str("/address"),
+            minted.str("/token"),
+        )
+    };
+    table::show(terminal, args.output.format, &minted, name, line)?;
+    terminal.hint("the token is good once and is not shown again");
     Ok(Exit::Done)
 }

@@ -1,0 +1,167 @@
+//! How a worker comes to its controller: directly on the same machine, with a certificate from
+//! elsewhere.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use oag_cluster::{Dial, DialError, Membership};
+use oag_link::{Controller, SecureAddress, SecureDial, SocketDial, enrol, renew, where_to};
+use oag_pki::{Bundle, Identity, IdentityStore, Pin, client_config, pinned_config};
+use oag_runtime::{Clock, OnError, Supervisor, TaskKind};
+use oag_types::NodeName;
+use rustls::ClientConfig;
+
+use crate::options::WorkerArgs;
+
+/// Pauses between two tries to reach a controller that is away.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+
+/// The way to the controller; enrols first where that is needed.
+pub(crate) async fn dial(
+    args: &WorkerArgs,
+    (controller, node): (&Controller, &NodeName),
+    clock: &Arc<dyn Clock>,
+    supervisor: &Supervisor,
+) -> Result<Arc<dyn Dial>> {
+    if !controller.is_secure() && controller.is_loopback() && args.token.is_none() {
+        return Ok(Arc::new(SocketDial::new(controller.clone())));
+    }
+    let address = if controller.is_secure() {
+        controller.secure_address()
+    } else {
+        patiently("the controller", async || where_to(controller).await).await?
+    };
+    let folder = identity_folder(args, node)?;
+    let store = IdentityStore::open(&folder)?;
+    let known = store.identity()?.filter(|identity| identity.node().not_after > clock.now());
+    let identity = match known {
+        Some(identity) if identity.node().node_id == node.as_str() => identity,
+        Some(identity) => bail!(
+            "{} holds the certificate of {}; name that node, or another --identity folder",
+            folder.display(),
+            identity.node().node_id
+        ),
+        None => join(args, &address, node, &store, clock).await?,
+    };
+    let present = Arc::new(Mutex::new(identity));
+    let (shown, now) = (Arc::clone(&present), Arc::clone(clock));
+    let tls = move || {
+        let identity = shown.lock().unwrap_or_else(PoisonError::into_inner);
+        tls_of(&identity, &now).map_err(|error| error.to_string())
+    };
+    let renewal = keep_fresh(address.clone(), store, present, Arc::clone(clock));
+    supervisor.spawn("certificate", TaskKind::Intake, OnError::Log, renewal);
+    Ok(Arc::new(SecureDial::new(address, Arc::new(tls))))
+}
+
+/// Turns the token into a certificate.
+async fn join(
+    args: &WorkerArgs,
+    address: &SecureAddress,
+    node: &NodeName,
+    store: &IdentityStore,
+    clock: &Arc<dyn Clock>,
+) -> Result<Identity> {
+    let text = args.token.as_deref().context(
+        "this worker has no certificate: make a token with `openautoglm nodes enrol` and give it \
+         with --token",
+    )?;
+    let (token, pin) = text.split_once('.').context("the token has no pin after its first '.'")?;
+    let pin: Pin = pin.parse().context("the pin of the token is not valid")?;
+    let request = store.new_key_and_csr()?;
+    let given = patiently("the controller", async || {
+        let tls = pinned_config(pin, Arc::clone(clock));
+        let tls = tls.map_err(|error| DialError::Refused(error.to_string()))?;
+        enrol(address, tls, (token, node.as_str(), request.csr_pem())).await
+    });
+    let Membership { certificate, bundle } = given.await?;
+    let bundle: Bundle = serde_json::from_value(bundle).context("the answer is not a bundle")?;
+    bundle.check(pin, clock.now())?;
+    let identity = store.install(request, &certificate, bundle)?;
+    tracing::info!(node = node.as_str(), until = %identity.node().not_after, "enrolled");
+    Ok(identity)
+}
+
+/// Renews the certificate at half of its time, again and again.
+async fn keep_fresh(
+    address: SecureAddress,
+    store: IdentityStore,
+    present: Arc<Mutex<Identity>>,
+    clock: Arc<dyn Clock>,
+) -> Result<(), std::convert::Infallible> {
+    loop {
+        let (wait, left) = {
+            let identity = present.lock().unwrap_or_else(PoisonError::into_inner);
+            let until = |at: oag_types::Timestamp| {
+                let millis = at.as_millis().saturating_sub(clock.now().as_millis());
+                Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+            };
+            (until(identity.half_life()), until(identity.node().not_after))
+        };
+        tokio::time::sleep(wait).await;
+        match once(&address, &store, &present, &clock).await {
+            Ok(()) => tracing::info!("certificate renewed"),
+            Err(error) => {
+                tracing::warn!(%error, "certificate not renewed");
+                tokio::time::sleep((left / 10).clamp(PAUSES.0, Duration::from_secs(600))).await;
+            }
+        }
+    }
+}
+
+async fn once(
+    address: &SecureAddress,
+    store: &IdentityStore,
+    present: &Mutex<Identity>,
+    clock: &Arc<dyn Clock>,
+) -> Result<()> {
+    let tls = {
+        let identity = present.lock().unwrap_or_else(PoisonError::into_inner);
+        tls_of(&identity, clock)?
+    };
+    let request = store.new_key_and_csr()?;
+    let Membership { certificate, bundle } = renew(address, tls, request.csr_pem()).await?;
+    let bundle: Bundle = serde_json::from_value(bundle)?;
+    let pin = present.lock().unwrap_or_else(PoisonError::into_inner).pin();
+    bundle.check(pin, clock.now())?;
+    let identity = store.install(request, &certificate, bundle)?;
+    *present.lock().unwrap_or_else(PoisonError::into_inner) = identity;
+    Ok(())
+}
+
+fn tls_of(identity: &Identity, clock: &Arc<dyn Clock>) -> Result<ClientConfig> {
+    let mut tls = client_config(identity, Arc::clone(clock))?;
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(tls)
+}
+
+fn identity_folder(args: &WorkerArgs, node: &NodeName) -> Result<PathBuf> {
+    if let Some(folder) = &args.identity {
+        return Ok(folder.clone());
+    }
+    let state = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")));
+    let state = state.context("there is no state directory: set HOME, or give --identity")?;
+    Ok(state.join("openautoglm/nodes").join(node.as_str()))
+}
+
+/// Tries again as long as the other side is only away.
+async fn patiently<T>(
+    what: &str,
+    once: impl AsyncFn() -> Result<T, DialError>,
+) -> Result<T, DialError> {
+    let mut pause = PAUSES.0;
+    loop {
+        match once().await {
+            Err(DialError::Away(why)) => {
+                tracing::warn!(what, why, pause_ms = pause.as_millis() as u64, "not reached");
+            }
+            other => return other,
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSES.1);
+    }
+}
