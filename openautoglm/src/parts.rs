@@ -49,10 +49,6 @@ pub(crate) async fn build(
     let log_keys = data.log_keys()?;
     let exported = CheckpointFiles::new(&config.checkpoint_dir()?, &data.installation()?)
         .context("the directory for exported checkpoints cannot be made")?;
-    let crash_points: Arc<dyn CrashPoints> = match StandAt::from_environment(data.root()) {
-        Some(point) => Arc::new(point),
-        None => Arc::new(NoCrashPoints),
-    };
     let pilot = Pilot::new(PilotParts {
         store: Arc::clone(&store) as Arc<dyn Store>,
         clock: Arc::clone(&clock),
@@ -61,7 +57,7 @@ pub(crate) async fn build(
         meter: Arc::new(HubMeter { hub: Arc::clone(&hub), clock: Arc::clone(&clock) }),
         log_keys,
         checkpoints: Arc::new(exported),
-        crash_points,
+        crash_points: crash_points(data),
         config: config.pilot.clone(),
     });
     let desk = LoopDesk { pilot: Arc::clone(&pilot), tenant: config.tenant.clone() };
@@ -75,8 +71,8 @@ pub(crate) async fn build(
     let sources = sources(config, data, &local)?;
     let cluster = fleet(config, &clock, &ids)?;
     let metrics = Metrics::new();
-    figures::register_fleet(&metrics, &cluster);
     figures::register(&metrics, &hub, &ops, &pilot, &store, &series);
+    figures::register_fleet(&metrics, &cluster);
     let probe = LoopProbe::new(Arc::clone(&ops), Arc::clone(&clock));
     let api = ApiParts {
         pilot: Arc::clone(&pilot),
@@ -93,6 +89,13 @@ pub(crate) async fn build(
         config: config.api.clone(),
     };
     Ok(Parts { pilot, ops, store, sources, series, local, cluster, api })
+}
+
+fn crash_points(data: &DataDir) -> Arc<dyn CrashPoints> {
+    match StandAt::from_environment(data.root()) {
+        Some(point) => Arc::new(point),
+        None => Arc::new(NoCrashPoints),
+    }
 }
 
 fn fleet(config: &Config, clock: &Arc<dyn Clock>, ids: &Arc<dyn IdSource>) -> Result<Cluster> {

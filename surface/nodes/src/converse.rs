@@ -4,8 +4,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures::{Sink, SinkExt, Stream, StreamExt};
-use oag_cluster::Cluster;
 use oag_cluster::protocol::{Hello, ToNode};
+use oag_cluster::{Cluster, Inbox, SessionId};
 use oag_types::NodeName;
 
 /// How long a node may take to say hello.
@@ -38,55 +38,64 @@ pub(crate) async fn converse<I, O>(
         Ok(None) => return,
         Err(_) => Err("no hello came".to_owned()),
     };
-    let (session, mut inbox) = match attached {
-        Ok(attached) => attached,
+    match attached {
+        Ok((session, inbox)) => {
+            talk(cluster, &session, (&mut over, inbox), (&mut said, &mut told)).await;
+            cluster.detach(&session);
+        }
         Err(reason) => {
             tracing::warn!(reason, "node refused");
             let _ = told.send(text(&ToNode::Close { reason, again: false })).await;
-            let _ = told.close().await;
-            return;
         }
-    };
-    loop {
+    }
+    let _ = told.close().await;
+}
+
+/// Carries messages both ways until the end.
+async fn talk<I, O>(
+    cluster: &Cluster,
+    session: &SessionId,
+    (over, mut inbox): (&mut Pin<Box<dyn Future<Output = &'static str> + Send>>, Inbox),
+    (said, told): (&mut I, &mut O),
+) where
+    I: Stream<Item = Result<String, String>> + Unpin,
+    O: Sink<String, Error = String> + Unpin,
+{
+    let node = session.node.as_str();
+    let close = loop {
         tokio::select! {
-            why = &mut over => {
-                tracing::info!(node = session.node.as_str(), why, "session ended");
-                let close = ToNode::Close { reason: why.to_owned(), again: true };
-                let _ = told.send(text(&close)).await;
-                break;
+            why = &mut *over => {
+                tracing::info!(node, why, "session ended");
+                break why.to_owned();
             }
             message = inbox.recv() => {
-                let Some(message) = message else { break };
+                let Some(message) = message else { return };
                 let mut sent = told.feed(text(&message)).await;
                 for _ in 0..BATCH_MAX {
                     let (true, Ok(message)) = (sent.is_ok(), inbox.try_recv()) else { break };
                     sent = told.feed(text(&message)).await;
                 }
                 if sent.is_err() || told.flush().await.is_err() {
-                    break;
+                    return;
                 }
             }
             heard = said.next() => match heard {
                 Some(Ok(text)) => match serde_json::from_str(&text) {
-                    Ok(message) => cluster.take(&session, message),
+                    Ok(message) => cluster.take(session, message),
                     Err(error) => {
-                        let reason = format!("a message is not understood: {error}");
-                        tracing::warn!(node = session.node.as_str(), reason, "node disconnected");
-                        let close = ToNode::Close { reason, again: true };
-                        let _ = told.send(self::text(&close)).await;
-                        break;
+                        tracing::warn!(node, %error, "message of a node not understood");
+                        break format!("a message is not understood: {error}");
                     }
                 },
                 Some(Err(why)) => {
-                    tracing::debug!(node = session.node.as_str(), why, "connection broke");
-                    break;
+                    tracing::debug!(node, why, "connection broke");
+                    return;
                 }
-                None => break,
+                None => return,
             },
         }
-    }
-    cluster.detach(&session);
-    let _ = told.close().await;
+    };
+    let _ = told.send(text(&ToNode::Close { reason: close, again: true })).await;
 }
 
 fn hello(text: &str, certified: Option<&NodeName>) -> Result<Hello, String> {

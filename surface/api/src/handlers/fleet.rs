@@ -50,6 +50,20 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .permission(permissions::NODE_VIEW)
         .parameter("most", Shape::COUNT, "Most lines of each queue, 1 to 500; 20 when left out.")
         .answers_items::<QueueView>();
+    enrolment_routes(
+        routes
+            .tag("fleet")
+            .add(list, list_nodes)
+            .add(read, get_node)
+            .add(cordon, cordon_node)
+            .add(uncordon, uncordon_node)
+            .add(disconnect, disconnect_node)
+            .add(models, list_models)
+            .add(queues, list_queues),
+    )
+}
+
+fn enrolment_routes(routes: Routes) -> Routes {
     let revoke = Operation::post(
         "/api/v1/nodes/{name}/revoke",
         "revokeNode",
@@ -72,18 +86,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .shown_once("token")
         .reads::<NodeTokenRequest>()
         .answers_with::<NodeTokenMinted>(StatusCode::CREATED);
-    routes
-        .tag("fleet")
-        .add(revoke, revoke_node)
-        .add(certificates, list_certificates)
-        .add(token, make_token)
-        .add(list, list_nodes)
-        .add(read, get_node)
-        .add(cordon, cordon_node)
-        .add(uncordon, uncordon_node)
-        .add(disconnect, disconnect_node)
-        .add(models, list_models)
-        .add(queues, list_queues)
+    routes.add(revoke, revoke_node).add(certificates, list_certificates).add(token, make_token)
 }
 
 /// The fleet of this process.

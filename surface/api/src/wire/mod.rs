@@ -6,6 +6,7 @@ mod directory;
 mod fleet;
 mod found;
 mod guard;
+mod models;
 mod operations;
 mod plans;
 mod records;
@@ -19,13 +20,13 @@ pub(crate) use analysis::ReplayQuestion;
 pub(crate) use directory::{
     KeyMinted, KeyRequest, KeyView, PrincipalChange, PrincipalRequest, PrincipalView, WhoAmI,
 };
-pub(crate) use fleet::{
-    DetokenizeRequest, GenerateRequest, GenerateView, NodeCertificates, NodeTokenMinted,
-    NodeTokenRequest, TextView, TokenizeRequest, TokensView, finish,
-};
+pub(crate) use fleet::{NodeCertificates, NodeTokenMinted, NodeTokenRequest};
 pub(crate) use guard::{
     ApprovalRulesView, AutonomyChange, AutonomyView, FreezesView, KillSwitchChange, KillSwitchView,
     LimitsView, PoliciesView,
+};
+pub(crate) use models::{
+    DetokenizeRequest, GenerateRequest, GenerateView, TextView, TokenizeRequest, TokensView, finish,
 };
 pub(crate) use operations::{
     BackfillDone, BackfillRequest, BreakerView, LoadView, SeriesKeyView, SeriesList,
