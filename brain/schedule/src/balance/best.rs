@@ -1,7 +1,7 @@
 //! The default: by predicted latency, load in tokens and what the cache holds.
 
 use super::{Balance, Pick, Probes, Ready, Wanted, Why};
-use crate::fleet::Worker;
+use crate::fleet::{Worker, WorkerId};
 
 /// Workers looked at: those that are best for an ordinary task, and those that hold a prefix.
 const CANDIDATES: usize = 4;
@@ -16,6 +16,8 @@ const ORDINARY: (f64, f64) = (1_000.0, 200.0);
 #[derive(Debug, Clone, Default)]
 pub struct Best {
     probes: Probes,
+    /// Of the last pick, so that its place in memory is used again.
+    holders: Vec<(WorkerId, u64)>,
 }
 
 /// Microseconds an ordinary task would take.
@@ -38,9 +40,8 @@ impl Balance for Best {
             return Some(probe);
         }
         let fits = |worker: &&Worker| worker.fits(wanted.tokens);
-        let holders =
-            if wanted.prefixes.is_empty() { Vec::new() } else { ready.holders(wanted, HOLDERS) };
-        let with_cache = holders.iter().filter_map(|(id, tokens)| {
+        ready.holders(wanted, HOLDERS, &mut self.holders);
+        let with_cache = self.holders.iter().filter_map(|(id, tokens)| {
             let worker = ready.get(*id)?;
             Some((worker, *tokens))
         });

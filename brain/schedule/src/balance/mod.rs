@@ -146,10 +146,10 @@ impl<'a> Ready<'a> {
         get(self.workers, id).filter(|worker| worker.is_ready_in(self.pool))
     }
 
-    /// Workers believed to hold part of a prompt, with the tokens they hold; the most first, at
-    /// most `most` of them, ready or not.
-    pub fn holders(&self, wanted: &Wanted<'a>, most: usize) -> Vec<(WorkerId, u64)> {
-        let mut found: Vec<(WorkerId, u64)> = Vec::with_capacity(2 * most);
+    /// Workers believed to hold part of a prompt, with the tokens they hold, in place of what was
+    /// in `found`; the most first, at most `most` of them, ready or not.
+    pub fn holders(&self, wanted: &Wanted<'a>, most: usize, found: &mut Vec<(WorkerId, u64)>) {
+        found.clear();
         let depth = self.prefixes.depth(wanted.prefixes);
         for at in (0..depth).rev().take(LEVELS) {
             let Some(prefix) = wanted.prefixes.get(at) else { continue };
@@ -163,7 +163,6 @@ impl<'a> Ready<'a> {
             }
         }
         found.truncate(most);
-        found
     }
 }
 

@@ -286,17 +286,15 @@ impl Fleet {
         for (at, key) in &mut keys {
             let Some(pool) = self.pools.get_mut(*at) else { continue };
             let new = ready.then(|| (pool.balance.key(worker), worker.room()));
-            if new != *key {
-                if let Some((old, room)) = key {
-                    pool.ready.remove(&(*old, id));
-                    pool.rooms.remove(&(*room, id));
-                }
-                if let Some((new, room)) = new {
-                    pool.ready.insert((new, id));
-                    pool.rooms.insert((room, id));
-                }
-                *key = new;
+            if new.map(|(new, _)| new) != key.map(|(key, _)| key) {
+                key.map(|(old, _)| pool.ready.remove(&(old, id)));
+                new.map(|(new, _)| pool.ready.insert((new, id)));
             }
+            if new.map(|(_, room)| room) != key.map(|(_, room)| room) {
+                key.map(|(_, old)| pool.rooms.remove(&(old, id)));
+                new.map(|(_, room)| pool.rooms.insert((room, id)));
+            }
+            *key = new;
         }
         worker.keys = keys;
     }

@@ -1,6 +1,7 @@
 //! The queue itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use super::bounds::{Held, Refusal, retry_after, room};
 use super::drain::{Drain, Waits};
 use super::in_order::InOrder;
 use super::share::Lanes;
-use super::{CLASS_TURN, Entry, Next, QueueConfig};
+use super::{Entry, Next, QueueConfig};
+use crate::fleet::Mixed;
 use crate::policy::{Choice, Policy, View, Waiting};
 use crate::task::{Class, Ticket};
 use crate::time::{Moment, micros, seconds};
@@ -39,7 +41,7 @@ enum Entering {
 /// The waiting tasks of one model.
 #[derive(Debug)]
 pub struct AdmissionQueue {
-    config: QueueConfig,
+    pub(super) config: QueueConfig,
     weights: BTreeMap<Tenant, f64>,
     /// Stands for every tenant where they do not share fairly.
     all: Tenant,
@@ -47,7 +49,8 @@ pub struct AdmissionQueue {
     rules: Box<dyn Policy>,
     /// One, or one for each class.
     pub(super) classes: Vec<Lanes>,
-    kept: BTreeMap<Ticket, Kept>,
+    /// Never gone through in its order, which is nobody's.
+    kept: HashMap<Ticket, Kept, BuildHasherDefault<Mixed>>,
     deadlines: BTreeSet<(Moment, Ticket)>,
     held: Held,
     in_lanes: Held,
@@ -56,7 +59,7 @@ pub struct AdmissionQueue {
     drain: Drain,
     in_order: InOrder,
     waits: Waits,
-    load: f64,
+    pub(super) load: f64,
     /// Dispatches since a turn of a less urgent class, while one was due.
     pub(super) passed_over: u32,
 }
@@ -74,7 +77,7 @@ impl AdmissionQueue {
             config,
             weights,
             all: Tenant::default_tenant(),
-            kept: BTreeMap::new(),
+            kept: HashMap::default(),
             deadlines: BTreeSet::new(),
             held: Held::default(),
             in_lanes: Held::default(),
@@ -286,54 +289,6 @@ impl AdmissionQueue {
     /// A task that is in it.
     pub(super) fn entry(&self, ticket: Ticket) -> Option<&Entry> {
         self.kept.get(&ticket).map(|kept| &kept.entry)
-    }
-
-    /// Whether a class has waited beyond its patience, by the one that has waited longest.
-    pub(super) fn is_due(&self, since: Option<Moment>, now: Moment) -> bool {
-        since.is_some_and(|since| now.since(since) >= self.config.class_patience)
-    }
-
-    /// Of each class, whether something waits and whether it is due.
-    fn turns(&self, now: Moment) -> impl Iterator<Item = (usize, bool, bool)> {
-        self.classes.iter().enumerate().map(move |(class, lanes)| {
-            (class, lanes.next().is_some(), self.is_due(lanes.waits_since(), now))
-        })
-    }
-
-    /// The class that is next.
-    pub(super) fn class_in_turn(
-        &self,
-        turns: impl Iterator<Item = (usize, bool, bool)>,
-        passed_over: u32,
-    ) -> Option<usize> {
-        let loaded = self.load > self.config.background_load_max;
-        let mut may = turns.filter(|(class, waits, due)| {
-            let held_back = loaded && *class == Class::Background.rank();
-            *waits && (!held_back || *due)
-        });
-        let (first, ..) = may.next()?;
-        if passed_over.saturating_add(1) < CLASS_TURN {
-            return Some(first);
-        }
-        Some(may.find(|(.., due)| *due).map_or(first, |(class, ..)| class))
-    }
-
-    /// Dispatches since a turn of a less urgent class, after one of this class.
-    pub(super) fn passes_over(
-        turns: impl Iterator<Item = (usize, bool, bool)>,
-        class: usize,
-        before: u32,
-    ) -> u32 {
-        let (mut more_urgent, mut less_urgent_due) = (false, false);
-        for (other, waits, due) in turns {
-            more_urgent |= other < class && waits;
-            less_urgent_due |= other > class && due;
-        }
-        match (more_urgent, less_urgent_due) {
-            (true, _) => 0,
-            (false, true) => before.saturating_add(1),
-            (false, false) => before,
-        }
     }
 
     fn weight(&self, tenant: &Tenant) -> f64 {

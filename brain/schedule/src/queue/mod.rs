@@ -13,6 +13,7 @@ mod drain;
 mod in_order;
 mod peek;
 mod share;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
