@@ -75,10 +75,18 @@ impl Policy for Priority {
     }
 
     fn ahead(&self, view: View, most: usize) -> Vec<Choice> {
-        let firsts = self.classes.iter().flat_map(|class| class.values().take(most));
-        let mut ahead: Vec<&Waiting> = firsts.collect();
-        ahead.sort_by_key(|task| (self.rank(task, view), task.ticket));
-        ahead.into_iter().take(most).map(|task| self.choice(task, view)).collect()
+        let mut classes = self.classes.each_ref().map(|class| class.values().peekable());
+        let mut ahead = Vec::new();
+        while ahead.len() < most {
+            let heads = classes.iter_mut().filter_map(|class| {
+                let task = *class.peek()?;
+                Some(((self.rank(task, view), task.ticket), class))
+            });
+            let first = heads.min_by_key(|(place, _)| *place);
+            let Some(task) = first.and_then(|(_, class)| class.next()) else { break };
+            ahead.push(self.choice(task, view));
+        }
+        ahead
     }
 
     fn len(&self) -> usize {
