@@ -184,11 +184,10 @@ fn frontier(report: &mut Report, part: &Part, slots: u32, quick: bool) {
             Contender::new(format!("oldest always {share:.0} %"), QueueConfig::of(kind))
         })
         .collect();
-    points.extend(
-        [0.5, 0.75, 1.0, 1.25, 1.5, 2.0].map(|times| {
-            Contender::new(format!("patience times {times}"), patient(times, times, 2))
-        }),
-    );
+    points.extend([0.5, 0.75, 1.0, 1.25, 1.5, 2.0].map(|times| {
+        let every = Balanced::default().oldest_every;
+        Contender::new(format!("patience times {times}"), patient(times, times, every))
+    }));
     for point in points.into_iter().take(if quick { 3 } else { usize::MAX }) {
         let found = waits(part, GATE_LOAD, slots, &point);
         let name = |what: &str| format!("{}, frontier, {}: {what}", part.name, point.name);
@@ -236,6 +235,7 @@ fn choose(report: &mut Report, parts: &[Part]) {
 /// Patience and turns that were compared: parts of the usual patience, and every how many
 /// dispatches is one of the oldest.
 fn tried() -> impl Iterator<Item = (f64, f64, u32)> {
-    let patience = [0.75, 1.0, 1.25].into_iter().flat_map(|a| [1.0, 1.67, 2.0].map(|b| (a, b)));
+    let longest = [10.0, 11.0, 12.0, 13.0].map(|tenths| tenths / 12.0);
+    let patience = longest.into_iter().flat_map(|a| [0.67, 1.0, 1.33].map(|b| (a, b)));
     patience.flat_map(|(a, b)| [1, 2, 3, 4].map(|every| (a, b, every)))
 }

@@ -147,6 +147,11 @@ impl Rates {
     /// Time one slot is held: reading `prompt` tokens and writing `steps` tokens, one step each.
     #[must_use]
     pub fn work(&self, prompt: f64, steps: f64) -> Duration {
-        crate::time::seconds(prompt / self.prefill_per_s + steps / self.decode_per_s)
+        crate::time::seconds(self.work_s(prompt, steps))
+    }
+
+    /// The same in seconds.
+    pub(crate) fn work_s(&self, prompt: f64, steps: f64) -> f64 {
+        prompt / self.prefill_per_s + steps / self.decode_per_s
     }
 }

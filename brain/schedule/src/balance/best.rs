@@ -1,8 +1,7 @@
 //! The default: by predicted latency, load in tokens and what the cache holds.
 
-use super::latency::PROBE_EVERY;
-use super::{Balance, Pick, Ready, Wanted, Why};
-use crate::fleet::Worker;
+use super::{Balance, Pick, Probes, Ready, Wanted, Why};
+use crate::fleet::{Worker, WorkerId};
 
 /// Workers looked at: those that are best for an ordinary task, and those that hold a prefix.
 const CANDIDATES: usize = 4;
@@ -16,7 +15,9 @@ const ORDINARY: (f64, f64) = (1_000.0, 200.0);
 /// those whose caches hold the longest part of the prompt.
 #[derive(Debug, Clone, Default)]
 pub struct Best {
-    picks: u32,
+    probes: Probes,
+    /// Of the last pick, so that its place in memory is used again.
+    holders: Vec<(WorkerId, u64)>,
 }
 
 /// Microseconds an ordinary task would take.
@@ -35,16 +36,12 @@ impl Balance for Best {
     }
 
     fn pick(&mut self, ready: &Ready<'_>, wanted: &Wanted<'_>) -> Option<Pick> {
-        let fits = |worker: &&Worker| worker.fits(wanted.tokens);
-        self.picks = (self.picks + 1) % PROBE_EVERY;
-        if self.picks == 0
-            && let Some(found) = ready.last().filter(fits)
-        {
-            return Some(Pick { worker: found.id(), cached_tokens: 0, why: Why::Probe });
+        if let Some(probe) = self.probes.pick(ready, wanted) {
+            return Some(probe);
         }
-        let holders =
-            if wanted.prefixes.is_empty() { Vec::new() } else { ready.holders(wanted, HOLDERS) };
-        let with_cache = holders.iter().filter_map(|(id, tokens)| {
+        let fits = |worker: &&Worker| worker.fits(wanted.tokens);
+        ready.holders(wanted, HOLDERS, &mut self.holders);
+        let with_cache = self.holders.iter().filter_map(|(id, tokens)| {
             let worker = ready.get(*id)?;
             Some((worker, *tokens))
         });

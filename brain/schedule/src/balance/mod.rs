@@ -161,10 +161,10 @@ impl<'a> Ready<'a> {
         get(self.workers, id).filter(|worker| worker.is_ready_in(self.pool))
     }
 
-    /// Workers believed to hold part of a prompt, with the tokens they hold; the most first, at
-    /// most `most` of them, ready or not.
-    pub fn holders(&self, wanted: &Wanted<'a>, most: usize) -> Vec<(WorkerId, u64)> {
-        let mut found: Vec<(WorkerId, u64)> = Vec::new();
+    /// Workers believed to hold part of a prompt, with the tokens they hold, in place of what was
+    /// in `found`; the most first, at most `most` of them, ready or not.
+    pub fn holders(&self, wanted: &Wanted<'a>, most: usize, found: &mut Vec<(WorkerId, u64)>) {
+        found.clear();
         let depth = self.prefixes.depth(wanted.prefixes);
         for at in (0..depth).rev().take(LEVELS) {
             let Some(prefix) = wanted.prefixes.get(at) else { continue };
@@ -178,7 +178,28 @@ impl<'a> Ready<'a> {
             }
         }
         found.truncate(most);
-        found
+    }
+}
+
+/// One pick in so many goes to the worker that comes last, so that a worker which was slow once is
+/// measured again.
+const PROBE_EVERY: u32 = 256;
+
+/// Counts picks, for rules that learn how fast a worker is.
+#[derive(Debug, Clone, Copy, Default)]
+struct Probes {
+    picks: u32,
+}
+
+impl Probes {
+    /// The worker that is to be measured again, when it is time and it has room.
+    fn pick(&mut self, ready: &Ready<'_>, wanted: &Wanted<'_>) -> Option<Pick> {
+        self.picks = (self.picks + 1) % PROBE_EVERY;
+        if self.picks != 0 {
+            return None;
+        }
+        let last = ready.last().filter(|worker| worker.fits(wanted.tokens))?;
+        Some(Pick { worker: last.id(), cached_tokens: 0, why: Why::Probe })
     }
 }
 

@@ -1,13 +1,14 @@
 //! The workers: what each offers, how loaded and how fast it is, and what its cache holds.
 //!
 //! Workers that offer a model form its pool. A pool keeps those that may take a task now in the
-//! order of its rule ([`Balance`]), so that choosing looks at a few of them however many there are;
+//! order of its rule ([`crate::balance::Balance`]), so that choosing looks at a few of them however many there are;
 //! every change of a worker moves it in time that grows with the logarithm of their number.
 //!
 //! A worker that joins a pool which is at work already starts slowly: its slots open one after the
 //! other over the warm-up, so that it gets its share at once and is not flooded. One that was not
 //! heard from when it should have been is given nothing until it is.
 
+mod pool;
 mod prefix;
 mod worker;
 
@@ -16,9 +17,10 @@ use std::time::Duration;
 
 pub use worker::{Health, Worker, WorkerId, WorkerSpec};
 
-use crate::balance::{Balance, BalanceKind, Pick, Ready, Wanted};
+use crate::balance::{BalanceKind, Pick, Ready, Wanted};
 use crate::task::Rates;
 use crate::time::Moment;
+pub(crate) use pool::Pool;
 use prefix::Remembered;
 pub(crate) use prefix::{Mixed, Prefixes};
 
@@ -26,44 +28,6 @@ pub(crate) use prefix::{Mixed, Prefixes};
 pub const BLOCK_TOKENS: u64 = 256;
 /// Blocks remembered of each worker.
 const BLOCKS_MAX: usize = 1_024;
-
-/// Workers that offer a model.
-#[derive(Debug)]
-struct Pool {
-    model: String,
-    members: BTreeSet<WorkerId>,
-    /// Those that may take a task, by the rule's key.
-    ready: BTreeSet<(u64, WorkerId)>,
-    /// The same, by the room they have in tokens.
-    rooms: BTreeSet<(u64, WorkerId)>,
-    /// Windows of the members, the largest last.
-    windows: BTreeSet<(u64, WorkerId)>,
-    balance: Box<dyn Balance>,
-    /// When the first of those joined that are here.
-    at_work_since: Moment,
-    slots: usize,
-    busy: usize,
-    prefill_per_s: f64,
-    decode_per_s: f64,
-}
-
-impl Pool {
-    fn new(model: &str, balance: BalanceKind, now: Moment) -> Self {
-        Self {
-            model: model.to_owned(),
-            members: BTreeSet::new(),
-            ready: BTreeSet::new(),
-            rooms: BTreeSet::new(),
-            windows: BTreeSet::new(),
-            balance: balance.rule(),
-            at_work_since: now,
-            slots: 0,
-            busy: 0,
-            prefill_per_s: 0.0,
-            decode_per_s: 0.0,
-        }
-    }
-}
 
 /// All workers.
 #[derive(Debug)]
@@ -104,18 +68,17 @@ impl Fleet {
         for model in &spec.models {
             let pools = &mut self.pools;
             let at = *self.by_model.entry(model.clone()).or_insert_with(|| {
-                pools.push(Pool::new(model, self.balance, now));
+                pools.push(Pool::new(self.balance, now));
                 pools.len() - 1
             });
             if keys.iter().any(|(other, _)| *other == at) {
                 continue;
             }
             let Some(pool) = self.pools.get_mut(at) else { continue };
-            if pool.members.is_empty() {
+            if pool.is_empty() {
                 pool.at_work_since = now;
             }
             late |= now.since(pool.at_work_since) > self.warm_up;
-            pool.members.insert(id);
             pool.windows.insert((spec.window_tokens, id));
             pool.slots += spec.slots as usize;
             pool.prefill_per_s += spec.rates.prefill_per_s;
@@ -166,14 +129,13 @@ impl Fleet {
                 pool.ready.remove(&(*key, id));
                 pool.rooms.remove(&(*room, id));
             }
-            pool.members.remove(&id);
             pool.windows.remove(&(worker.spec.window_tokens, id));
             pool.balance.left(id);
             pool.slots = pool.slots.saturating_sub(worker.spec.slots as usize);
             pool.busy = pool.busy.saturating_sub(worker.in_flight as usize);
             pool.prefill_per_s -= worker.spec.rates.prefill_per_s;
             pool.decode_per_s -= worker.spec.rates.decode_per_s;
-            if pool.members.is_empty() {
+            if pool.is_empty() {
                 // What rounding left of the sums goes with the last one.
                 (pool.prefill_per_s, pool.decode_per_s) = (0.0, 0.0);
             }
@@ -200,7 +162,11 @@ impl Fleet {
 
     /// Chooses a worker of a model; none when none may take the task now.
     pub fn pick(&mut self, model: &str, wanted: &Wanted<'_>) -> Option<Pick> {
-        let at = *self.by_model.get(model)?;
+        self.pick_of(*self.by_model.get(model)?, wanted)
+    }
+
+    /// As [`Fleet::pick`], of the pool at this place.
+    pub(crate) fn pick_of(&mut self, at: usize, wanted: &Wanted<'_>) -> Option<Pick> {
         let pool = self.pools.get_mut(at)?;
         let ready = Ready::new(&pool.ready, &pool.rooms, &self.workers, &self.prefixes, at);
         pool.balance.pick(&ready, wanted)
@@ -267,32 +233,33 @@ impl Fleet {
     /// Whether a worker of a model may take a task now.
     #[must_use]
     pub fn has_ready(&self, model: &str) -> bool {
-        self.pool(model).is_some_and(|pool| !pool.ready.is_empty())
+        self.pool(model).is_some_and(Pool::has_ready)
     }
 
     /// The largest window among a model's workers; none without workers.
     #[must_use]
     pub fn window(&self, model: &str) -> Option<u64> {
-        self.pool(model)?.windows.last().map(|(window, _)| *window)
+        self.pool(model)?.window()
     }
 
     /// Mean rates of a model's workers.
     #[must_use]
     pub fn rates(&self, model: &str) -> Rates {
-        let mean = self.pool(model).map(|pool| {
-            let members = pool.members.len().max(1) as f64;
-            Rates {
-                prefill_per_s: pool.prefill_per_s / members,
-                decode_per_s: pool.decode_per_s / members,
-            }
-        });
-        mean.filter(Rates::is_sound).unwrap_or_default()
+        self.pool(model).map(Pool::rates).unwrap_or_default()
+    }
+
+    /// Where the pool of a model is; it stays there.
+    pub(crate) fn place_of(&self, model: &str) -> Option<usize> {
+        self.by_model.get(model).copied()
+    }
+
+    /// The pool at a place.
+    pub(crate) fn pool_at(&self, at: usize) -> Option<&Pool> {
+        self.pools.get(at)
     }
 
     fn pool(&self, model: &str) -> Option<&Pool> {
-        let pool = self.pools.get(*self.by_model.get(model)?)?;
-        debug_assert_eq!(pool.model, model, "a pool is found by its model");
-        Some(pool)
+        self.pool_at(self.place_of(model)?)
     }
 
     fn count(&mut self, id: WorkerId, step: isize) {
@@ -319,17 +286,15 @@ impl Fleet {
         for (at, key) in &mut keys {
             let Some(pool) = self.pools.get_mut(*at) else { continue };
             let new = ready.then(|| (pool.balance.key(worker), worker.room()));
-            if new != *key {
-                if let Some((old, room)) = key {
-                    pool.ready.remove(&(*old, id));
-                    pool.rooms.remove(&(*room, id));
-                }
-                if let Some((new, room)) = new {
-                    pool.ready.insert((new, id));
-                    pool.rooms.insert((room, id));
-                }
-                *key = new;
+            if new.map(|(new, _)| new) != key.map(|(key, _)| key) {
+                key.map(|(old, _)| pool.ready.remove(&(old, id)));
+                new.map(|(new, _)| pool.ready.insert((new, id)));
             }
+            if new.map(|(_, room)| room) != key.map(|(_, room)| room) {
+                key.map(|(_, old)| pool.rooms.remove(&(old, id)));
+                new.map(|(_, room)| pool.rooms.insert((room, id)));
+            }
+            *key = new;
         }
         worker.keys = keys;
     }

@@ -18,8 +18,9 @@ impl Hasher for Mixed {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = crate::length::mix(self.0, u64::from(*byte));
+        for part in bytes.chunks(8) {
+            let number = part.iter().fold(0, |all, byte| all << 8 | u64::from(*byte));
+            self.0 = crate::length::mix(self.0, number);
         }
     }
 

@@ -143,7 +143,7 @@ impl Worker {
     /// Seconds a task would hold a slot here now: `prompt` tokens to read and `steps` to write.
     #[must_use]
     pub fn expected_s(&self, prompt: f64, steps: f64) -> f64 {
-        let alone = self.spec.rates.work(prompt, steps).as_secs_f64();
+        let alone = self.spec.rates.work_s(prompt, steps);
         let crowd = (self.tokens as f64 / self.spec.memory_tokens.max(1) as f64).min(1.0);
         alone * self.slowness * (1.0 + CROWDING * crowd)
     }

@@ -18,7 +18,8 @@ impl Policy for Fcfs {
     }
 
     fn choose(&self, _view: View) -> Option<Choice> {
-        self.oldest().map(|task| Choice { task, reason: Reason::First })
+        let (_, task) = self.tasks.first_key_value()?;
+        Some(Choice { task: *task, reason: Reason::First })
     }
 
     fn take(&mut self, choice: &Choice, _view: View) {
@@ -29,8 +30,9 @@ impl Policy for Fcfs {
         self.tasks.remove(&ticket)
     }
 
-    fn oldest(&self) -> Option<Waiting> {
-        self.tasks.first_key_value().map(|(_, task)| *task)
+    fn ahead(&self, _view: View, most: usize) -> Vec<Choice> {
+        let choice = |task: &Waiting| Choice { task: *task, reason: Reason::First };
+        self.tasks.values().take(most).map(choice).collect()
     }
 
     fn len(&self) -> usize {

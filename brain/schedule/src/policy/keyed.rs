@@ -35,6 +35,16 @@ impl<K: Ord + Copy> Keyed<K> {
         Some(self.by_ticket.first_key_value()?.1.1)
     }
 
+    /// All tasks, the earliest first.
+    pub(super) fn by_age(&self) -> impl Iterator<Item = Waiting> {
+        self.by_ticket.values().map(|(_, task)| *task)
+    }
+
+    /// All tasks, the smallest key first.
+    pub(super) fn by_key(&self) -> impl Iterator<Item = Waiting> {
+        self.by_key.iter().filter_map(|(_, ticket)| Some(self.by_ticket.get(ticket)?.1))
+    }
+
     pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Waiting> {
         let (key, task) = self.by_ticket.remove(&ticket)?;
         self.by_key.remove(&(key, ticket));

@@ -111,9 +111,15 @@ impl Policy for Mlfq {
         Some(task)
     }
 
-    fn oldest(&self) -> Option<Waiting> {
-        let (ticket, _) = self.places.first_key_value()?;
-        self.get(*ticket)
+    fn ahead(&self, view: View, most: usize) -> Vec<Choice> {
+        let is_aged = |since: Moment| view.now.since(since) >= self.config.boost;
+        let aged = self.waits.iter().take_while(|(since, _)| is_aged(*since));
+        let aged = aged.filter_map(|(_, ticket)| self.get(*ticket));
+        let others = self.levels.iter().flat_map(BTreeMap::values);
+        let others = others.filter(|task| !is_aged(task.since)).copied();
+        let aged = aged.map(|task| Choice { task, reason: Reason::Aged });
+        let others = others.map(|task| Choice { task, reason: Reason::Level });
+        aged.chain(others).take(most).collect()
     }
 
     fn len(&self) -> usize {

@@ -49,6 +49,8 @@ pub struct View {
     pub now: Moment,
     /// How long a task may be overtaken; see [`crate::queue::Patience`].
     pub patience: Duration,
+    /// Whether patience is at its most, and would be longer by what was seen.
+    pub at_limit: bool,
 }
 
 /// Why a task is next.
@@ -107,8 +109,9 @@ pub trait Policy: fmt::Debug + Send {
     /// Takes a task out that will not run from here.
     fn remove(&mut self, ticket: Ticket) -> Option<Waiting>;
 
-    /// The task that was handed in first.
-    fn oldest(&self) -> Option<Waiting>;
+    /// The first `most` tasks in the order in which they would go if nothing came and time stood
+    /// still.
+    fn ahead(&self, view: View, most: usize) -> Vec<Choice>;
 
     /// Tasks that wait.
     fn len(&self) -> usize;

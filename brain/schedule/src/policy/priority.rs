@@ -39,6 +39,12 @@ impl Priority {
         Self { config, classes: Default::default() }
     }
 
+    fn choice(&self, task: &Waiting, view: View) -> Choice {
+        let aged = self.rank(task, view) < task.class.rank();
+        let reason = if aged { Reason::Aged } else { Reason::Class };
+        Choice { task: *task, reason }
+    }
+
     /// The class a task counts as after a wait.
     fn rank(&self, task: &Waiting, view: View) -> usize {
         let age = self.config.age.as_micros().max(1);
@@ -57,9 +63,7 @@ impl Policy for Priority {
     fn choose(&self, view: View) -> Option<Choice> {
         let heads = self.classes.iter().filter_map(|class| class.values().next());
         let next = heads.min_by_key(|task| (self.rank(task, view), task.ticket))?;
-        let aged = self.rank(next, view) < next.class.rank();
-        let reason = if aged { Reason::Aged } else { Reason::Class };
-        Some(Choice { task: *next, reason })
+        Some(self.choice(next, view))
     }
 
     fn take(&mut self, choice: &Choice, _view: View) {
@@ -70,9 +74,19 @@ impl Policy for Priority {
         self.classes.iter_mut().find_map(|class| class.remove(&ticket))
     }
 
-    fn oldest(&self) -> Option<Waiting> {
-        let heads = self.classes.iter().filter_map(|class| class.values().next());
-        heads.min_by_key(|task| task.ticket).copied()
+    fn ahead(&self, view: View, most: usize) -> Vec<Choice> {
+        let mut classes = self.classes.each_ref().map(|class| class.values().peekable());
+        let mut ahead = Vec::new();
+        while ahead.len() < most {
+            let heads = classes.iter_mut().filter_map(|class| {
+                let task = *class.peek()?;
+                Some(((self.rank(task, view), task.ticket), class))
+            });
+            let first = heads.min_by_key(|(place, _)| *place);
+            let Some(task) = first.and_then(|(_, class)| class.next()) else { break };
+            ahead.push(self.choice(task, view));
+        }
+        ahead
     }
 
     fn len(&self) -> usize {

@@ -30,8 +30,9 @@ impl Policy for Sjf {
         self.tasks.remove(ticket)
     }
 
-    fn oldest(&self) -> Option<Waiting> {
-        self.tasks.oldest()
+    fn ahead(&self, _view: View, most: usize) -> Vec<Choice> {
+        let choice = |task| Choice { task, reason: Reason::Shortest };
+        self.tasks.by_key().take(most).map(choice).collect()
     }
 
     fn len(&self) -> usize {

@@ -1,15 +1,19 @@
 //! The queue itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::BuildHasherDefault;
+use std::sync::Arc;
 use std::time::Duration;
 
 use oag_types::Tenant;
 
 use super::bounds::{Held, Refusal, retry_after, room};
 use super::drain::{Drain, Waits};
+use super::in_order::InOrder;
 use super::share::Lanes;
-use super::{CLASS_TURN, Entry, Line, Next, QueueConfig};
-use crate::policy::{Choice, Policy, Reason, View, Waiting};
+use super::{Entry, Next, QueueConfig};
+use crate::fleet::Mixed;
+use crate::policy::{Choice, Policy, View, Waiting};
 use crate::task::{Class, Ticket};
 use crate::time::{Moment, micros, seconds};
 
@@ -19,30 +23,45 @@ struct Kept {
     in_lane: bool,
     /// When it began to wait in its lane.
     since: Moment,
-    /// What it would have waited in the order of arrival.
-    behind_s: f64,
+    /// What it would have waited in the order of arrival; none when it had begun before.
+    behind_s: Option<f64>,
+}
+
+/// How a task comes to its lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Entering {
+    /// For the first time.
+    New,
+    /// For the first time, after it was held back.
+    Released,
+    /// After it had begun to run.
+    Again,
 }
 
 /// The waiting tasks of one model.
 #[derive(Debug)]
 pub struct AdmissionQueue {
-    config: QueueConfig,
+    pub(super) config: QueueConfig,
     weights: BTreeMap<Tenant, f64>,
     /// Stands for every tenant where they do not share fairly.
     all: Tenant,
     /// Answers what does not depend on who waits.
     rules: Box<dyn Policy>,
     /// One, or one for each class.
-    classes: Vec<Lanes>,
-    kept: BTreeMap<Ticket, Kept>,
+    pub(super) classes: Vec<Lanes>,
+    /// Never gone through in its order, which is nobody's.
+    kept: HashMap<Ticket, Kept, BuildHasherDefault<Mixed>>,
     deadlines: BTreeSet<(Moment, Ticket)>,
     held: Held,
     in_lanes: Held,
+    /// Tasks in lanes, by their class.
+    by_class: [usize; Class::ALL.len()],
     drain: Drain,
+    in_order: InOrder,
     waits: Waits,
-    load: f64,
+    pub(super) load: f64,
     /// Dispatches since a turn of a less urgent class, while one was due.
-    passed_over: u32,
+    pub(super) passed_over: u32,
 }
 
 impl AdmissionQueue {
@@ -58,11 +77,13 @@ impl AdmissionQueue {
             config,
             weights,
             all: Tenant::default_tenant(),
-            kept: BTreeMap::new(),
+            kept: HashMap::default(),
             deadlines: BTreeSet::new(),
             held: Held::default(),
             in_lanes: Held::default(),
+            by_class: Default::default(),
             drain: Drain::new(),
+            in_order: InOrder::default(),
             load: 0.0,
             passed_over: 0,
         }
@@ -82,8 +103,8 @@ impl AdmissionQueue {
         if entry.deadline.is_some_and(|deadline| deadline <= now) {
             return Err(Refusal::Late);
         }
-        let (class, tenant) = self.lane_of(&entry);
-        let lane = self.classes.get(class).and_then(|lanes| lanes.get(&tenant));
+        let lane = self.classes.get(self.class_of(entry.class));
+        let lane = lane.and_then(|lanes| lanes.get(&entry.tenant));
         let own = lane.filter(|_| self.config.fair_shares).map(|lane| lane.held);
         let own = own.unwrap_or_default();
         room(&self.config.bounds, entry.class.rank(), entry.tokens, &self.held, &own).map_err(
@@ -92,65 +113,53 @@ impl AdmissionQueue {
                 Refusal::Overloaded { limit, retry_after }
             },
         )?;
-        self.keep(entry, held_back, now);
+        self.keep(entry, held_back, Entering::New, now);
         Ok(())
     }
 
     /// Takes a task back that had begun to run. There is always room for it.
     pub fn come_back(&mut self, entry: Entry, now: Moment) {
-        self.keep(entry, false, now);
+        self.in_order.correct(entry.work.as_secs_f64());
+        self.keep(entry, false, Entering::Again, now);
     }
 
     /// Lets a task that was held back wait with the others.
     pub fn release(&mut self, ticket: Ticket, now: Moment) {
-        if let Some(kept) = self.kept.get(&ticket).filter(|kept| !kept.in_lane) {
-            let entry = kept.entry.clone();
-            self.enter_lane(&entry, now);
+        if let Some(kept) = self.kept.remove(&ticket) {
+            let kept = match kept.in_lane {
+                true => kept,
+                false => self.enter_lane(kept, Entering::Released, now),
+            };
+            self.kept.insert(ticket, kept);
         }
     }
 
     /// The task that should run next; none when none may.
     #[must_use]
     pub fn next(&self, now: Moment) -> Option<Next> {
-        let view = self.view(now);
-        let mut classes = self.classes.iter().enumerate().filter(|(class, lanes)| {
-            let background = *class == Class::Background.rank();
-            let held_back = background && self.load > self.config.background_load_max;
-            lanes.next().is_some() && (!held_back || self.is_due(lanes, now))
-        });
-        let first = classes.next()?;
-        let due = |(_, lanes): &(usize, &Lanes)| self.is_due(lanes, now);
-        let turn = self.passed_over.saturating_add(1) >= CLASS_TURN;
-        let (class, lanes) = if turn { classes.find(due).unwrap_or(first) } else { first };
-        let tenant = lanes.next()?.clone();
-        let choice = lanes.get(&tenant)?.tasks.choose(view)?;
-        Some(Next { choice, class, tenant })
+        let class = self.class_in_turn(self.turns(now), self.passed_over)?;
+        let lanes = self.classes.get(class)?;
+        let tenant = lanes.next()?;
+        let choice = lanes.get(tenant)?.tasks.choose(self.view(now))?;
+        Some(Next { choice, class, tenant: Arc::clone(tenant) })
     }
 
     /// Hands out what is next; the answer is the task as it entered.
     pub fn take(&mut self, next: &Next, now: Moment) -> Option<Entry> {
         let view = self.view(now);
-        let less_urgent_due =
-            self.classes.iter().skip(next.class + 1).any(|lanes| self.is_due(lanes, now));
-        let more_urgent = self.classes.iter().take(next.class).any(|lanes| lanes.next().is_some());
-        self.passed_over = match (more_urgent, less_urgent_due) {
-            (true, _) => 0,
-            (false, true) => self.passed_over.saturating_add(1),
-            (false, false) => self.passed_over,
-        };
+        self.passed_over = Self::passes_over(self.turns(now), next.class, self.passed_over);
         let kept = self.forget(next.choice.task.ticket)?;
         let weight = self.weight(&next.tenant);
         let (tokens, work) = (kept.entry.tokens, kept.entry.work);
         if let Some(lanes) = self.classes.get_mut(next.class) {
-            lanes.charge(&next.tenant, micros(work));
-            lanes.change(&next.tenant, weight, |lane| {
+            lanes.charge(&next.tenant, weight, micros(work), |lane| {
                 lane.tasks.take(&next.choice, view);
-                lane.leave(tokens, work, true);
+                lane.held.remove(tokens, work);
             });
         }
         if kept.since < now {
             self.drain.handed_out(work, now);
-            self.waits.waited(kept.behind_s);
+            kept.behind_s.into_iter().for_each(|behind_s| self.waits.waited(behind_s));
         }
         self.left_lane(next.class, &kept, now);
         Some(kept.entry)
@@ -159,17 +168,19 @@ impl AdmissionQueue {
     /// Takes a task out that will not run: cancelled, late, or its dependency failed.
     pub fn remove(&mut self, ticket: Ticket, now: Moment) -> Option<Entry> {
         let kept = self.forget(ticket)?;
-        let (class, tenant) = self.lane_of(&kept.entry);
-        let weight = self.weight(&tenant);
+        let class = self.class_of(kept.entry.class);
+        let tenant = if self.config.fair_shares { &kept.entry.tenant } else { &self.all };
+        let weight = self.weight(tenant);
         let Entry { tokens, work, .. } = kept.entry;
         if let Some(lanes) = self.classes.get_mut(class) {
-            lanes.change(&tenant, weight, |lane| {
+            lanes.change(tenant, weight, |lane| {
                 lane.tasks.remove(ticket);
-                lane.leave(tokens, work, kept.in_lane);
+                lane.held.remove(tokens, work);
             });
         }
         if kept.in_lane {
             self.left_lane(class, &kept, now);
+            self.in_order.correct(-work.as_secs_f64());
         }
         Some(kept.entry)
     }
@@ -189,11 +200,12 @@ impl AdmissionQueue {
 
     /// Tells that a task took another time than predicted, for the shares of tenants.
     pub fn settle(&mut self, tenant: &Tenant, class: Class, predicted: Duration, real: Duration) {
+        self.in_order.correct(real.as_secs_f64() - predicted.as_secs_f64());
         if !self.config.fair_shares {
             return;
         }
         let signed = |time| i64::try_from(micros(time)).unwrap_or(i64::MAX);
-        let class = class.rank().min(self.classes.len() - 1);
+        let class = self.class_of(class);
         if let Some(lanes) = self.classes.get_mut(class) {
             lanes.correct(tenant, signed(real) - signed(predicted));
         }
@@ -216,10 +228,11 @@ impl AdmissionQueue {
     #[must_use]
     pub fn goes_on(&self, spent: &Waiting, now: Moment) -> Option<Choice> {
         let mut both = self.config.policy.lane();
-        both.push(*spent);
         if let Some(next) = self.next(now) {
             both.push(next.choice.task);
         }
+        // Behind the other: in a round it is the other's turn.
+        both.push(*spent);
         both.choose(self.view(now)).filter(|choice| choice.task.ticket == spent.ticket)
     }
 
@@ -228,6 +241,12 @@ impl AdmissionQueue {
     pub fn preempts(&self, running: &Waiting, now: Moment) -> bool {
         let next = self.next(now);
         next.is_some_and(|next| self.rules.preempts(&next.choice.task, running))
+    }
+
+    /// Tasks that wait for a worker and are more urgent than a class.
+    #[must_use]
+    pub fn waiting_above(&self, class: Class) -> usize {
+        self.by_class.iter().take(class.rank()).sum()
     }
 
     /// Tasks in it, held back ones included.
@@ -259,94 +278,73 @@ impl AdmissionQueue {
     pub fn expected_wait(&self) -> Duration {
         seconds(self.in_lanes.work.as_secs_f64() / self.drain.rate())
     }
-
-    /// How long a task may be overtaken at present.
-    #[must_use]
-    pub fn patience(&self) -> Duration {
-        self.waits.patience()
-    }
-
-    /// The first `most` tasks, lane by lane, with the reason of the next one of each lane.
-    #[must_use]
-    pub fn lines(&self, most: usize, now: Moment) -> Vec<Line> {
-        let view = self.view(now);
-        let lanes = self.classes.iter().flat_map(Lanes::in_order);
-        let next: BTreeMap<Ticket, Reason> = lanes
-            .filter_map(|(_, lane)| lane.tasks.choose(view))
-            .map(|choice| (choice.task.ticket, choice.reason))
-            .collect();
-        let line = |kept: &Kept| Line {
-            ticket: kept.entry.ticket,
-            tenant: kept.entry.tenant.clone(),
-            class: kept.entry.class,
-            waited: now.since(kept.entry.arrived),
-            work: kept.entry.work,
-            reason: next.get(&kept.entry.ticket).copied(),
-        };
-        let chosen = next.keys().filter_map(|ticket| self.kept.get(ticket));
-        let others = self.kept.values().filter(|kept| !next.contains_key(&kept.entry.ticket));
-        chosen.chain(others).take(most).map(line).collect()
-    }
 }
 
 impl AdmissionQueue {
-    fn view(&self, now: Moment) -> View {
-        View { now, patience: self.waits.patience() }
+    pub(super) fn view(&self, now: Moment) -> View {
+        let (patience, at_limit) = self.waits.patience();
+        View { now, patience, at_limit }
     }
 
-    /// Whether a class has waited beyond its patience.
-    fn is_due(&self, lanes: &Lanes, now: Moment) -> bool {
-        lanes.waits_since().is_some_and(|since| now.since(since) >= self.config.class_patience)
+    /// A task that is in it.
+    pub(super) fn entry(&self, ticket: Ticket) -> Option<&Entry> {
+        self.kept.get(&ticket).map(|kept| &kept.entry)
     }
 
     fn weight(&self, tenant: &Tenant) -> f64 {
-        self.weights.get(tenant).copied().unwrap_or(1.0)
+        if self.weights.is_empty() { 1.0 } else { self.weights.get(tenant).copied().unwrap_or(1.0) }
     }
 
-    /// Class and tenant of the lane of a task.
-    fn lane_of(&self, entry: &Entry) -> (usize, Tenant) {
-        let class = entry.class.rank().min(self.classes.len() - 1);
+    /// The place of a class among the queue's.
+    fn class_of(&self, class: Class) -> usize {
+        class.rank().min(self.classes.len() - 1)
+    }
+
+    fn keep(&mut self, entry: Entry, held_back: bool, entering: Entering, now: Moment) {
+        let class = self.class_of(entry.class);
         let tenant = if self.config.fair_shares { &entry.tenant } else { &self.all };
-        (class, tenant.clone())
-    }
-
-    fn keep(&mut self, entry: Entry, held_back: bool, now: Moment) {
-        let (class, tenant) = self.lane_of(&entry);
-        let weight = self.weight(&tenant);
-        if let Some(lanes) = self.classes.get_mut(class) {
-            lanes.change(&tenant, weight, |lane| lane.held.add(entry.tokens, entry.work));
-        }
-        self.held.add(entry.tokens, entry.work);
+        let (weight, ticket) = (self.weight(tenant), entry.ticket);
+        let (tokens, work) = (entry.tokens, entry.work);
+        self.held.add(tokens, work);
         if let Some(deadline) = entry.deadline {
-            self.deadlines.insert((deadline, entry.ticket));
+            self.deadlines.insert((deadline, ticket));
         }
-        let kept = Kept { entry: entry.clone(), in_lane: false, since: now, behind_s: 0.0 };
-        self.kept.insert(entry.ticket, kept);
-        if !held_back {
-            self.enter_lane(&entry, now);
+        if held_back && let Some(lanes) = self.classes.get_mut(class) {
+            lanes.change(tenant, weight, |lane| lane.held.add(tokens, work));
         }
+        let kept = Kept { entry, in_lane: false, since: now, behind_s: None };
+        let kept = if held_back { kept } else { self.enter_lane(kept, entering, now) };
+        self.kept.insert(ticket, kept);
     }
 
-    fn enter_lane(&mut self, entry: &Entry, now: Moment) {
-        let (class, tenant) = self.lane_of(entry);
-        let weight = self.weight(&tenant);
-        let Entry { ticket, arrived, class: urgency, work, level, .. } = *entry;
-        let task = Waiting { ticket, arrived, since: now, class: urgency, work, level };
+    fn enter_lane(&mut self, mut kept: Kept, entering: Entering, now: Moment) -> Kept {
+        let Entry { ticket, arrived, class: urgency, tokens, work, level, .. } = kept.entry;
+        let class = self.class_of(urgency);
+        let tenant = if self.config.fair_shares { &kept.entry.tenant } else { &self.all };
+        let weight = self.weight(tenant);
         self.drain.waits(now);
-        self.in_lanes.add(entry.tokens, work);
-        let Some(lanes) = self.classes.get_mut(class) else { return };
-        // What is before it in its own lane, at the lane's part of the rate.
-        let before = lanes.change(&tenant, weight, |lane| {
-            lane.tasks.push(task);
-            lane.in_lane_work = lane.in_lane_work.saturating_add(work);
-            lane.in_lane_work
-        });
-        lanes.waits(now, ticket);
-        let behind_s = before.as_secs_f64() * lanes.waiting() as f64 / self.drain.rate();
-        self.waits.arrives(behind_s, now);
-        if let Some(kept) = self.kept.get_mut(&ticket) {
-            (kept.in_lane, kept.since, kept.behind_s) = (true, now, behind_s);
+        if entering != Entering::Again {
+            let idle = self.in_lanes.tasks == 0 && self.load < 1.0;
+            let behind_s = self.in_order.arrives(work, self.drain.slots(), idle, now);
+            self.waits.arrives(behind_s, now);
+            kept.behind_s = Some(behind_s);
         }
+        self.in_lanes.add(tokens, work);
+        if let Some(count) = self.by_class.get_mut(urgency.rank()) {
+            *count += 1;
+        }
+        let task = Waiting { ticket, arrived, since: now, class: urgency, work, level };
+        if let Some(lanes) = self.classes.get_mut(class) {
+            lanes.change(tenant, weight, |lane| {
+                if entering != Entering::Released {
+                    lane.held.add(tokens, work);
+                }
+                lane.tasks.push(task);
+            });
+            lanes.waits(now, ticket);
+        }
+        (kept.in_lane, kept.since) = (true, now);
+        kept
     }
 
     fn forget(&mut self, ticket: Ticket) -> Option<Kept> {
@@ -364,6 +362,9 @@ impl AdmissionQueue {
             lanes.waits_no_more(kept.since, kept.entry.ticket);
         }
         self.in_lanes.remove(kept.entry.tokens, kept.entry.work);
+        if let Some(count) = self.by_class.get_mut(kept.entry.class.rank()) {
+            *count = count.saturating_sub(1);
+        }
         if self.in_lanes.tasks == 0 {
             self.drain.rests(now);
         }

@@ -26,6 +26,12 @@ impl Drain {
         Self { slots: 1.0, work_s: 0.0, time_s: 0.0, since: None }
     }
 
+    /// Slots there are.
+    pub(super) const fn slots(&self) -> usize {
+        // What was a whole number is one.
+        self.slots as usize
+    }
+
     /// Tells how many slots there are; nothing runs without one, so one is the least.
     pub(super) fn set_slots(&mut self, slots: usize) {
         self.slots = slots.max(1) as f64;
@@ -69,7 +75,7 @@ impl Drain {
 /// How long a task may be overtaken before the oldest has its turns.
 ///
 /// The measure is what the same tasks would have waited in the order of arrival, which is known
-/// when they arrive: the work before them, over the rate at which the queue drains. Nobody should
+/// when they arrive: how much is before them, and how many slots there are. Nobody should
 /// wait much longer than the longest of those waits, which is what `longest` says; until a long one
 /// was seen, a multiple of the mean of those who had to wait stands in for it, since in queues with
 /// a steady load the longest wait is a few times that mean.
@@ -89,7 +95,7 @@ impl Default for Patience {
     /// Measured, see `docs/scheduling.md`.
     fn default() -> Self {
         Self {
-            longest: 1.0,
+            longest: 1.2,
             mean: 1.5,
             least: Duration::from_millis(100),
             most: Duration::from_secs(600),
@@ -131,9 +137,11 @@ impl Waits {
         self.count = self.count * keep + 1.0;
     }
 
-    pub(super) fn patience(&self) -> Duration {
+    /// How long a task may be overtaken, and whether that is the most there is.
+    pub(super) fn patience(&self) -> (Duration, bool) {
         let mean_s = if self.count > 0.0 { self.sum_s / self.count } else { 0.0 };
         let wanted_s = (self.patience.longest * self.longest_s).max(self.patience.mean * mean_s);
-        seconds(wanted_s).max(self.patience.least).min(self.patience.most)
+        let wanted = seconds(wanted_s).max(self.patience.least);
+        (wanted.min(self.patience.most), wanted > self.patience.most)
     }
 }

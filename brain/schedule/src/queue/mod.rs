@@ -10,8 +10,12 @@
 mod admission;
 mod bounds;
 mod drain;
+mod in_order;
+mod peek;
 mod share;
+mod turns;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use oag_types::Tenant;
@@ -96,10 +100,10 @@ pub struct Next {
     /// Which, and why.
     pub choice: Choice,
     class: usize,
-    tenant: Tenant,
+    tenant: Arc<Tenant>,
 }
 
-/// A line of a live queue.
+/// A task of a live queue that would go next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     /// Which task.
@@ -112,6 +116,6 @@ pub struct Line {
     pub waited: Duration,
     /// How long it is expected to hold a slot.
     pub work: Duration,
-    /// Why it would be next of its lane; none when it is not.
-    pub reason: Option<Reason>,
+    /// Why it goes then, by the policy.
+    pub reason: Reason,
 }

@@ -4,12 +4,14 @@
 //! time that was really taken (as virtual token counters do, Sheng et al. 2024). A tenant that
 //! was away has no claim from that time.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::BuildHasherDefault;
+use std::sync::Arc;
 
 use oag_types::Tenant;
 
 use super::bounds::Held;
+use crate::fleet::Mixed;
 use crate::policy::{Policy, PolicyKind};
 use crate::task::Ticket;
 use crate::time::Moment;
@@ -17,22 +19,18 @@ use crate::time::Moment;
 /// A tenant's tasks of one class.
 #[derive(Debug)]
 pub(super) struct Lane {
+    name: Arc<Tenant>,
     pub(super) tasks: Box<dyn Policy>,
     pub(super) held: Held,
-    /// Work of its tasks that are not held back.
-    pub(super) in_lane_work: Duration,
     /// Virtual time at which its next task starts, in microseconds of slot time over weight.
     start: u64,
     weight: f64,
 }
 
 impl Lane {
-    /// Books that a task went.
-    pub(super) fn leave(&mut self, tokens: u64, work: Duration, was_in_lane: bool) {
-        self.held.remove(tokens, work);
-        if was_in_lane {
-            self.in_lane_work = self.in_lane_work.saturating_sub(work);
-        }
+    /// By how much work moves the start of its next task.
+    pub(super) fn step(&self, work_us: i64) -> i64 {
+        (work_us as f64 / self.weight.max(1e-6)) as i64
     }
 }
 
@@ -40,21 +38,22 @@ impl Lane {
 #[derive(Debug)]
 pub(super) struct Lanes {
     kind: PolicyKind,
-    lanes: BTreeMap<Tenant, Lane>,
+    /// Never gone through in its order, which is nobody's.
+    lanes: HashMap<Arc<Tenant>, Lane, BuildHasherDefault<Mixed>>,
     /// Lanes with tasks, by start.
-    waiting: BTreeSet<(u64, Tenant)>,
+    waiting: BTreeSet<(u64, Arc<Tenant>)>,
     /// Empty lanes, by start.
-    resting: BTreeSet<(u64, Tenant)>,
+    resting: BTreeSet<(u64, Arc<Tenant>)>,
     /// Tasks by the moment from which they wait.
     ages: BTreeSet<(Moment, Ticket)>,
     now: u64,
 }
 
 impl Lanes {
-    pub(super) const fn new(kind: PolicyKind) -> Self {
+    pub(super) fn new(kind: PolicyKind) -> Self {
         Self {
             kind,
-            lanes: BTreeMap::new(),
+            lanes: HashMap::default(),
             waiting: BTreeSet::new(),
             resting: BTreeSet::new(),
             ages: BTreeSet::new(),
@@ -63,7 +62,7 @@ impl Lanes {
     }
 
     /// The tenant whose turn it is.
-    pub(super) fn next(&self) -> Option<&Tenant> {
+    pub(super) fn next(&self) -> Option<&Arc<Tenant>> {
         self.waiting.first().map(|(_, tenant)| tenant)
     }
 
@@ -86,14 +85,14 @@ impl Lanes {
         self.ages.first().map(|(since, _)| *since)
     }
 
-    /// Lanes that have tasks.
-    pub(super) fn waiting(&self) -> usize {
-        self.waiting.len()
+    /// Tasks by the moment from which they wait.
+    pub(super) fn ages(&self) -> impl Iterator<Item = &(Moment, Ticket)> {
+        self.ages.iter()
     }
 
-    /// Lanes with tasks, next first.
-    pub(super) fn in_order(&self) -> impl Iterator<Item = (&Tenant, &Lane)> {
-        self.waiting.iter().filter_map(|(_, tenant)| Some((tenant, self.lanes.get(tenant)?)))
+    /// Lanes with tasks and the virtual time of their next one, next first.
+    pub(super) fn in_order(&self) -> impl Iterator<Item = (u64, &Arc<Tenant>)> {
+        self.waiting.iter().map(|(start, tenant)| (*start, tenant))
     }
 
     /// Changes a lane, which is made when it is not there, and puts it where it belongs.
@@ -104,12 +103,14 @@ impl Lanes {
         change: impl FnOnce(&mut Lane) -> R,
     ) -> R {
         let Self { kind, lanes, waiting, resting, now, .. } = self;
-        let lane = lanes.entry(tenant.clone()).or_insert_with(|| {
-            resting.insert((*now, tenant.clone()));
+        let known = lanes.get_key_value(tenant).map(|(name, _)| Arc::clone(name));
+        let name = known.unwrap_or_else(|| Arc::new(tenant.clone()));
+        let lane = lanes.entry(name).or_insert_with_key(|name| {
+            resting.insert((*now, Arc::clone(name)));
             Lane {
+                name: Arc::clone(name),
                 tasks: kind.lane(),
                 held: Held::default(),
-                in_lane_work: Duration::ZERO,
                 start: *now,
                 weight,
             }
@@ -124,20 +125,27 @@ impl Lanes {
         let is_at = lane.start;
         if (was_empty, was_at) != (is_empty, is_at) || is_empty {
             let from = if was_empty { &mut *resting } else { &mut *waiting };
-            from.remove(&(was_at, tenant.clone()));
+            let mut place = (was_at, Arc::clone(&lane.name));
+            from.remove(&place);
+            place.0 = is_at;
             let to = if is_empty { resting } else { waiting };
-            to.insert((is_at, tenant.clone()));
+            to.insert(place);
         }
         result
     }
 
     /// A task of a lane starts: virtual time goes on to its start, and its lane falls behind by
-    /// the work.
-    pub(super) fn charge(&mut self, tenant: &Tenant, work_us: u64) {
+    /// the work and is changed.
+    pub(super) fn charge(
+        &mut self,
+        tenant: &Tenant,
+        weight: f64,
+        work_us: u64,
+        change: impl FnOnce(&mut Lane),
+    ) {
         if let Some(lane) = self.lanes.get(tenant) {
             self.now = self.now.max(lane.start);
         }
-        self.correct(tenant, i64::try_from(work_us).unwrap_or(i64::MAX));
         while let Some((start, _)) = self.resting.first()
             && *start <= self.now
             && let Some((_, tenant)) = self.resting.pop_first()
@@ -147,12 +155,18 @@ impl Lanes {
                 self.lanes.remove(&tenant);
             }
         }
+        self.change(tenant, weight, |lane| {
+            let step = lane.step(i64::try_from(work_us).unwrap_or(i64::MAX));
+            lane.start = lane.start.saturating_add_signed(step);
+            change(lane);
+        });
     }
 
     /// A lane took that much more, or less, than it was charged for.
     pub(super) fn correct(&mut self, tenant: &Tenant, work_us: i64) {
         let Some(weight) = self.lanes.get(tenant).map(|lane| lane.weight) else { return };
-        let step = (work_us as f64 / weight.max(1e-6)) as i64;
-        self.change(tenant, weight, |lane| lane.start = lane.start.saturating_add_signed(step));
+        self.change(tenant, weight, |lane| {
+            lane.start = lane.start.saturating_add_signed(lane.step(work_us));
+        });
     }
 }

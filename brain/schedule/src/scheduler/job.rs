@@ -14,6 +14,8 @@ use crate::time::Moment;
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) task: Task,
+    /// Where the desk of its model is.
+    pub(super) desk: usize,
     pub(super) arrived: Moment,
     /// Tokens of the answer that are written.
     pub(super) attained: u32,
@@ -90,6 +92,30 @@ pub enum Turn {
 }
 
 impl Job {
+    /// Of a task that was just handed in to a desk.
+    pub(super) fn new(
+        task: Task,
+        desk: usize,
+        arrived: Moment,
+        expected: f64,
+        told: bool,
+        after: Vec<Ticket>,
+    ) -> Self {
+        Self {
+            task,
+            desk,
+            arrived,
+            attained: 0,
+            expected,
+            told,
+            losses: 0,
+            yields: 0,
+            level: 0,
+            after,
+            run: None,
+        }
+    }
+
     pub(super) fn tenant(&self) -> &Tenant {
         &self.task.context.tenant
     }

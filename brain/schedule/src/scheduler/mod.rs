@@ -10,7 +10,6 @@ mod workers;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::BuildHasherDefault;
-use std::sync::Arc;
 use std::time::Duration;
 
 use oag_types::Tenant;
@@ -19,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use job::{Admitted, Assignment, Turn};
 
 use crate::balance::{BalanceKind, Wanted};
-use crate::fleet::{Fleet, Mixed, WorkerId};
+use crate::fleet::{Fleet, Mixed, Pool, WorkerId};
 use crate::length::Predictor;
 use crate::queue::{AdmissionQueue, Next, QueueConfig, Refusal};
 use crate::task::{Task, Ticket};
@@ -78,6 +77,8 @@ pub struct Preemption {
 /// The queue of a model and what runs of it.
 #[derive(Debug)]
 struct Desk {
+    /// Where the pool of its model is.
+    pool: usize,
     queue: AdmissionQueue,
     entry_level: u8,
     running: BTreeSet<Standing>,
@@ -90,17 +91,19 @@ pub struct Scheduler {
     config: Config,
     predictor: Predictor,
     fleet: Fleet,
-    desks: BTreeMap<Arc<str>, Desk>,
+    desks: Vec<Desk>,
+    /// Where the desk of a model is; it stays there.
+    by_model: BTreeMap<String, usize>,
     /// Never gone through in its order, which is nobody's.
     jobs: HashMap<Ticket, Box<Job>, BuildHasherDefault<Mixed>>,
-    /// Tasks that wait for others, by those.
-    dependents: BTreeMap<Ticket, Vec<Ticket>>,
+    /// Tasks that wait for others: those first.
+    dependents: BTreeSet<(Ticket, Ticket)>,
     /// The last tasks that have their answers, for those that come after them.
     done: BTreeSet<Ticket>,
     refused: Vec<(Ticket, Refusal)>,
     next_ticket: u64,
-    /// The model whose queue was asked last.
-    last: Option<Arc<str>>,
+    /// The desk whose queue is asked first.
+    turn: usize,
 }
 
 impl Scheduler {
@@ -111,13 +114,14 @@ impl Scheduler {
             fleet: Fleet::new(config.balance, config.warm_up),
             config,
             predictor,
-            desks: BTreeMap::new(),
+            desks: Vec::new(),
+            by_model: BTreeMap::new(),
             jobs: HashMap::default(),
-            dependents: BTreeMap::new(),
+            dependents: BTreeSet::new(),
             done: BTreeSet::new(),
             refused: Vec::new(),
             next_ticket: 0,
-            last: None,
+            turn: 0,
         }
     }
 
@@ -141,12 +145,15 @@ impl Scheduler {
         told: Option<f64>,
         now: Moment,
     ) -> Result<Admitted, Refusal> {
-        let model = task.facts.model.clone();
-        let Some(window) = self.fleet.window(&model) else {
-            return Err(Refusal::NoWorker { model });
+        let model = &task.facts.model;
+        let pool = self.fleet.place_of(model).and_then(|at| Some((at, self.fleet.pool_at(at)?)));
+        let found = pool.and_then(|(at, pool)| Some((at, pool, pool.window()?)));
+        let Some((at, pool, window)) = found else {
+            return Err(Refusal::NoWorker { model: model.clone() });
         };
         let least = u64::from(task.facts.prompt_tokens) + 1;
         if least > window {
+            let model = model.clone();
             return Err(Refusal::TooLarge { model, tokens: least, most: window });
         }
         let after = self.still_to_come(&task.after)?;
@@ -157,34 +164,19 @@ impl Scheduler {
         });
         // No answer is longer than what the largest window has left.
         let expected = expected.min((window - least + 1) as f64);
-        let prompt = f64::from(task.facts.prompt_tokens);
-        let work = self.fleet.rates(&model).work(prompt, expected);
-        let desk = self.desk(&model);
-        let level = desk.entry_level;
-        let job = Job {
-            task,
-            arrived: now,
-            attained: 0,
-            expected,
-            told: told.is_some(),
-            losses: 0,
-            yields: 0,
-            level,
-            after,
-            run: None,
+        let work = pool.rates().work(f64::from(task.facts.prompt_tokens), expected);
+        let (load, slots) = pool.load();
+        let desk = self.desk_of(&task.facts.model, at);
+        let mut job = Job::new(task, desk, now, expected, told.is_some(), after);
+        let Some(desk) = self.desks.get_mut(desk) else {
+            return Err(Refusal::NoWorker { model: job.task.facts.model });
         };
-        let held_back = !job.after.is_empty();
-        let (slots, busy) = self.fleet.slots(&model);
-        let Some(desk) = self.desks.get_mut(model.as_str()) else {
-            return Err(Refusal::NoWorker { model });
-        };
-        desk.queue.set_capacity(slots, busy as f64 / slots.max(1) as f64);
-        desk.queue.submit(job.entry(ticket, work), held_back, now)?;
+        job.level = desk.entry_level;
+        desk.queue.set_capacity(slots, load);
+        desk.queue.submit(job.entry(ticket, work), !job.after.is_empty(), now)?;
         let expected_wait = desk.queue.expected_wait();
         self.next_ticket += 1;
-        for before in &job.after {
-            self.dependents.entry(*before).or_default().push(ticket);
-        }
+        self.dependents.extend(job.after.iter().map(|before| (*before, ticket)));
         self.jobs.insert(ticket, Box::new(job));
         Ok(Admitted { ticket, expected_tokens: expected, expected_wait })
     }
@@ -207,24 +199,21 @@ impl Scheduler {
     /// One decision: the task that begins now and where; none when nothing may begin.
     pub fn dispatch(&mut self, now: Moment) -> Option<Assignment> {
         self.fleet.warm_up(now);
-        if self.desks.len() == 1
-            && let Some(model) = self.desks.keys().next().cloned()
-        {
-            return self.dispatch_of(&model, now);
+        let desks = self.desks.len();
+        for at in (self.turn..desks).chain(0..self.turn.min(desks)) {
+            if let Some(assignment) = self.dispatch_of(at, now) {
+                self.turn = (at + 1) % desks;
+                return Some(assignment);
+            }
         }
-        let models = self.in_turn();
-        models.iter().find_map(|model| {
-            let assignment = self.dispatch_of(model, now)?;
-            self.last = Some(model.clone());
-            Some(assignment)
-        })
+        None
     }
 
     /// A running task that should make way for a more urgent one; the owner stops it at its next
     /// step and says so by [`Scheduler::stopped`].
     pub fn preempt(&mut self, now: Moment) -> Option<Preemption> {
-        for (model, desk) in &mut self.desks {
-            if self.fleet.has_ready(model) || desk.stopping >= desk.queue.waiting() {
+        for desk in &mut self.desks {
+            if self.fleet.pool_at(desk.pool).is_some_and(Pool::has_ready) {
                 continue;
             }
             // From the least urgent on: what the first may not be made to do, no other may.
@@ -232,7 +221,9 @@ impl Scheduler {
             for (_, _, ticket) in standing {
                 let Some(job) = self.jobs.get_mut(ticket) else { continue };
                 let Some(run) = job.run.as_mut() else { continue };
-                if !desk.queue.preempts(&run.seen, now) {
+                // Each that was asked already makes room for one that waits before this one.
+                let enough = desk.stopping >= desk.queue.waiting_above(run.seen.class);
+                if enough || !desk.queue.preempts(&run.seen, now) {
                     break;
                 }
                 if !run.stopping && job.yields < self.config.yields_max {
@@ -249,7 +240,7 @@ impl Scheduler {
     /// dependency failed, those whose workers were lost too often.
     pub fn refused(&mut self, now: Moment) -> Vec<(Ticket, Refusal)> {
         let late: Vec<Ticket> =
-            self.desks.values_mut().flat_map(|desk| desk.queue.expire(now)).collect();
+            self.desks.iter_mut().flat_map(|desk| desk.queue.expire(now)).collect();
         for ticket in late {
             self.give_up(ticket, Refusal::Late, now);
         }
@@ -271,12 +262,13 @@ impl Scheduler {
     /// The queue of a model, once a task came for it.
     #[must_use]
     pub fn queue(&self, model: &str) -> Option<&AdmissionQueue> {
-        self.desks.get(model).map(|desk| &desk.queue)
+        let at = self.by_model.get(model)?;
+        self.desks.get(*at).map(|desk| &desk.queue)
     }
 
     /// The models that have queues.
     pub fn models(&self) -> impl Iterator<Item = &str> {
-        self.desks.keys().map(AsRef::as_ref)
+        self.by_model.keys().map(String::as_str)
     }
 
     /// Where a task runs; none when it does not.
@@ -299,38 +291,37 @@ impl Scheduler {
 }
 
 impl Scheduler {
-    fn desk(&mut self, model: &str) -> &mut Desk {
-        let Self { desks, config, .. } = self;
-        desks.entry(model.into()).or_insert_with(|| {
-            let config_of = config.queues.get(model).unwrap_or(&config.queue).clone();
-            Desk {
-                entry_level: config_of.policy.entry_level(),
-                queue: AdmissionQueue::new(config_of, config.weights.clone()),
-                running: BTreeSet::new(),
-                stopping: 0,
-            }
-        })
+    /// The desk of a model, whose pool is at this place; it is made when it is not there.
+    fn desk_of(&mut self, model: &str, pool: usize) -> usize {
+        if let Some(at) = self.by_model.get(model) {
+            return *at;
+        }
+        let at = self.desks.len();
+        let config = self.config.queues.get(model).unwrap_or(&self.config.queue).clone();
+        self.desks.push(Desk {
+            pool,
+            entry_level: config.policy.entry_level(),
+            queue: AdmissionQueue::new(config, self.config.weights.clone()),
+            running: BTreeSet::new(),
+            stopping: 0,
+        });
+        self.by_model.insert(model.to_owned(), at);
+        at
     }
 
-    /// Models with something to do, beginning after the last one.
-    fn in_turn(&self) -> Vec<Arc<str>> {
-        let may = |(model, desk): &(&Arc<str>, &Desk)| {
-            desk.queue.waiting() > 0 && self.fleet.has_ready(model)
-        };
-        let models: Vec<&Arc<str>> =
-            self.desks.iter().filter(may).map(|(model, _)| model).collect();
-        let from = models.partition_point(|model| Some(*model) <= self.last.as_ref());
-        let (before, after) = models.split_at(from);
-        after.iter().chain(before).copied().cloned().collect()
-    }
-
-    fn dispatch_of(&mut self, model: &str, now: Moment) -> Option<Assignment> {
-        let window = self.fleet.window(model)?;
-        for ticket in self.desks.get_mut(model)?.queue.expire(now) {
+    fn dispatch_of(&mut self, at: usize, now: Moment) -> Option<Assignment> {
+        let desk = self.desks.get_mut(at)?;
+        let pool = self.fleet.pool_at(desk.pool)?;
+        if desk.queue.waiting() == 0 || !pool.has_ready() {
+            return None;
+        }
+        let (window, (load, slots)) = (pool.window()?, pool.load());
+        desk.queue.set_capacity(slots, load);
+        for ticket in desk.queue.expire(now) {
             self.give_up(ticket, Refusal::Late, now);
         }
-        let next = self.next_that_fits(model, window, now)?;
-        let desk = self.desks.get_mut(model)?;
+        let next = self.next_that_fits(at, window, now)?;
+        let desk = self.desks.get_mut(at)?;
         let ticket = next.choice.task.ticket;
         let job = self.jobs.get_mut(&ticket)?;
         // What is only expected must not keep a task from the largest window there is.
@@ -342,7 +333,7 @@ impl Scheduler {
             prefixes: &job.task.prefixes,
             affinity: job.task.affinity,
         };
-        let pick = self.fleet.pick(model, &wanted)?;
+        let pick = self.fleet.pick_of(desk.pool, &wanted)?;
         let entry = desk.queue.take(&next, now)?;
         let seen = next.choice.task;
         job.run = Some(Run {
@@ -371,19 +362,18 @@ impl Scheduler {
 
     /// What is next of a queue. What no window holds any more, since larger workers left, is given
     /// up: it would stand before all others for ever.
-    fn next_that_fits(&mut self, model: &str, window: u64, now: Moment) -> Option<Next> {
-        let (slots, busy) = self.fleet.slots(model);
+    fn next_that_fits(&mut self, at: usize, window: u64, now: Moment) -> Option<Next> {
         loop {
-            let desk = self.desks.get_mut(model)?;
-            desk.queue.set_capacity(slots, busy as f64 / slots.max(1) as f64);
+            let desk = self.desks.get_mut(at)?;
             let next = desk.queue.next(now)?;
             let ticket = next.choice.task.ticket;
-            let least = self.jobs.get(&ticket)?.least();
+            let job = self.jobs.get(&ticket)?;
+            let least = job.least();
             if least <= window {
                 return Some(next);
             }
+            let model = job.task.facts.model.clone();
             desk.queue.remove(ticket, now);
-            let model = model.to_owned();
             self.give_up(ticket, Refusal::TooLarge { model, tokens: least, most: window }, now);
         }
     }

@@ -36,7 +36,7 @@ impl Scheduler {
             let run = self.jobs.get(ticket).and_then(|job| job.run);
             run.filter(|run| run.worker == worker).map(|run| (*ticket, run))
         };
-        let running = self.desks.values().flat_map(|desk| &desk.running);
+        let running = self.desks.iter().flat_map(|desk| &desk.running);
         let stranded: Vec<_> = running.filter_map(|(_, _, ticket)| on_it(ticket)).collect();
         let mut back = Vec::new();
         for (ticket, run) in stranded {
@@ -46,8 +46,8 @@ impl Scheduler {
             let losses = job.losses;
             self.back_to_queue(ticket, &run, now);
             if losses > self.config.losses_max {
-                let model = self.jobs.get(&ticket).map(|job| job.task.facts.model.clone());
-                if let Some(desk) = model.and_then(|model| self.desks.get_mut(model.as_str())) {
+                let at = self.jobs.get(&ticket).map(|job| job.desk);
+                if let Some(desk) = at.and_then(|at| self.desks.get_mut(at)) {
                     desk.queue.remove(ticket, now);
                 }
                 self.give_up(ticket, Refusal::LostTooOften { attempts: losses }, now);

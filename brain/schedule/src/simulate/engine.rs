@@ -221,6 +221,11 @@ impl<'a> Engine<'a> {
             self.begin(&assignment);
         }
         while let Some(preemption) = self.scheduler.preempt(self.now) {
+            // A worker that crashed stops nothing, whether that is known yet or not.
+            let node = self.by_id.get(&preemption.worker).and_then(|at| self.nodes.get(*at));
+            if node.is_none_or(|node| !node.alive) {
+                continue;
+            }
             let at = self.next_step(preemption.ticket);
             let version = self.jobs.get(&preemption.ticket).map_or(0, |job| job.version);
             self.at(at, Event::Stop(preemption.ticket, version));
@@ -370,5 +375,42 @@ impl<'a> Engine<'a> {
             }
         }
         self.outcome.losses += back.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::PolicyKind;
+    use crate::queue::QueueConfig;
+    use crate::scheduler::Config;
+    use crate::task::Class;
+
+    #[test]
+    fn nothing_stops_on_a_worker_that_crashed() {
+        let kind = PolicyKind::Priority(Default::default());
+        let config = Config { queue: QueueConfig::of(kind), ..Config::default() };
+        let setup = Setup { slots: 1, ..Setup::new(1, config) };
+        let trace = Trace::of(vec![(0.0, 1, 9), (1.0, 1, 9)]).unwrap();
+        for crashed in [false, true] {
+            let mut engine = Engine::new(&trace, &setup);
+            let facts = Facts { model: MODEL.to_owned(), ..Facts::default() };
+            let task = Task::new(Context::of(Tenant::default_tenant()), facts);
+            let task = Task { class: Class::Batch, ..task };
+            let ticket = engine.scheduler.submit(task, engine.now).unwrap().ticket;
+            let arrival = trace.arrivals()[0];
+            let job = Job { arrival, version: 0, attained: 0, run: None, kept_on: None };
+            engine.jobs.insert(ticket, job);
+            engine.settle();
+            if crashed {
+                engine.crash(0);
+            }
+            engine.arrive(trace.arrivals()[1]);
+            engine.settle();
+            let stops = |Reverse((_, _, event)): &Reverse<(Moment, u64, Event)>| {
+                matches!(event, Event::Stop(..))
+            };
+            assert_eq!(engine.events.iter().any(stops), !crashed, "crashed: {crashed}");
+        }
     }
 }

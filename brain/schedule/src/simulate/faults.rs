@@ -67,7 +67,7 @@ impl Faults {
     /// The fates of all workers. The first ones are struck; who is first means nothing.
     pub(super) fn fates(&self, nodes: usize, seed: u64) -> Vec<Fate> {
         let mut fates = vec![Fate { speed: 1.0, joins: None, crashes: None }; nodes];
-        let ends = [self.crash, self.crash + self.slow, self.workers()];
+        let ends = [self.crash, self.crash.saturating_add(self.slow), self.workers()];
         for (number, fate) in fates.iter_mut().enumerate() {
             let when = uniform(seed, number as u64, 1);
             match ends.iter().position(|end| number < *end) {
@@ -94,6 +94,9 @@ mod tests {
         assert_eq!(fates.iter().filter(|fate| fate.joins.is_some()).count(), 1);
         assert_eq!(fates, faults.fates(10, 7));
         assert_ne!(fates, faults.fates(10, 8));
+        // More than there are workers strike them all.
+        let all = Faults { crash: usize::MAX, slow: 1, late: 1 };
+        assert!(all.fates(3, 7).iter().all(|fate| fate.crashes.is_some()));
     }
 
     #[test]

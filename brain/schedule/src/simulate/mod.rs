@@ -69,10 +69,4 @@ impl Setup {
             seed: 1,
         }
     }
-
-    /// Slots of all workers, those that join late included.
-    #[must_use]
-    pub const fn slots(&self) -> usize {
-        self.nodes * self.slots as usize
-    }
 }

@@ -91,18 +91,21 @@ impl Outcome {
     /// Figures over all tasks that were served; zeros without any.
     #[must_use]
     pub fn summary(&self) -> Summary {
-        let figures = |value: fn(&Served) -> f64| {
+        self.figures().0
+    }
+
+    /// The same, and all waits in seconds, the shortest first.
+    #[must_use]
+    pub fn figures(&self) -> (Summary, Vec<f64>) {
+        let sorted = |value: fn(&Served) -> f64| {
             let mut all: Vec<f64> = self.served.iter().map(value).collect();
             all.sort_by(f64::total_cmp);
-            let mean = all.iter().sum::<f64>() / all.len().max(1) as f64;
-            // A share of an index is an index.
-            let p99 = ((all.len().max(1) - 1) as f64 * 0.99).ceil() as usize;
-            let at = |index: usize| all.get(index).copied().unwrap_or(0.0);
-            (mean, at(p99), all.last().copied().unwrap_or(0.0))
+            all
         };
-        let (wait_mean_s, wait_p99_s, wait_max_s) = figures(Served::wait_s);
-        let (response_mean_s, response_p99_s, response_max_s) = figures(Served::response_s);
-        Summary {
+        let (waits_s, responses_s) = (sorted(Served::wait_s), sorted(Served::response_s));
+        let (wait_mean_s, wait_p99_s, wait_max_s) = of(&waits_s);
+        let (response_mean_s, response_p99_s, response_max_s) = of(&responses_s);
+        let summary = Summary {
             tasks: self.served.len(),
             wait_mean_s,
             wait_p99_s,
@@ -110,7 +113,8 @@ impl Outcome {
             response_mean_s,
             response_p99_s,
             response_max_s,
-        }
+        };
+        (summary, waits_s)
     }
 
     pub(super) fn serve(&mut self, arrived: Moment, ended: Moment, tokens: (u32, u32), r: &Rates) {
@@ -118,4 +122,13 @@ impl Outcome {
         self.served.push(Served { arrived, ended, service });
         self.ended_s = self.ended_s.max(ended.secs());
     }
+}
+
+/// Mean, 99th percentile and maximum of sorted values.
+fn of(sorted: &[f64]) -> (f64, f64, f64) {
+    let mean = sorted.iter().sum::<f64>() / sorted.len().max(1) as f64;
+    // A share of an index is an index.
+    let p99 = ((sorted.len().max(1) - 1) as f64 * 0.99).ceil() as usize;
+    let at = |index: usize| sorted.get(index).copied().unwrap_or(0.0);
+    (mean, at(p99), sorted.last().copied().unwrap_or(0.0))
 }

@@ -1,7 +1,5 @@
 //! Recorded requests: when they came, and how long prompt and answer were.
 
-use std::collections::HashSet;
-
 use crate::length::mix;
 use crate::task::Rates;
 use crate::time::Moment;
@@ -149,12 +147,6 @@ impl Trace {
         }
         arrivals.sort_by_key(|arrival| arrival.at);
         Self { arrivals }
-    }
-
-    /// Different lengths of prompts, for the curious.
-    #[must_use]
-    pub fn prompt_lengths(&self) -> usize {
-        self.arrivals.iter().map(|arrival| arrival.prompt).collect::<HashSet<_>>().len()
     }
 }
 

@@ -21,7 +21,7 @@ fn waiting(ticket: u64, work_s: u64) -> Waiting {
 }
 
 fn view(now_s: f64, patience_s: u64) -> View {
-    View { now: at(now_s), patience: secs(patience_s) }
+    View { now: at(now_s), patience: secs(patience_s), at_limit: false }
 }
 
 /// Tickets in the order in which a lane hands them out, with the reasons.
@@ -58,11 +58,16 @@ fn each_has_its_order() {
 #[test]
 fn the_default_takes_turns_once_patience_is_over() {
     let tasks: Vec<Waiting> = (0..6).map(|ticket| waiting(ticket, 100 >> ticket)).collect();
-    let kind = PolicyKind::Balanced(Balanced::default());
+    let kind = PolicyKind::Balanced(Balanced { oldest_every: 2, always: false });
     let taken = order(&kind, &tasks, view(100.0, 10));
     let reasons: Vec<Reason> = taken.iter().map(|(_, reason)| *reason).collect();
     assert_eq!(taken.iter().map(|(ticket, _)| *ticket).collect::<Vec<_>>(), [5, 0, 4, 1, 3, 2]);
     assert_eq!(reasons[..2], [Reason::Shortest, Reason::Oldest]);
+    // Each turn is the oldest's, unless all are out of patience because it is at its limit.
+    let usual = PolicyKind::default();
+    assert_eq!(tickets(&usual, &tasks, view(100.0, 10)), [0, 1, 2, 3, 4, 5]);
+    let limit = View { at_limit: true, ..view(100.0, 10) };
+    assert_eq!(order(&usual, &tasks, limit), taken);
 }
 
 #[test]
@@ -112,7 +117,7 @@ fn besieged(lane: &mut dyn Policy, works: &[u64], turns: usize, now: Moment) -> 
         (newcomer.arrived, newcomer.since) = (now, now);
         newcomer.class = Class::Critical;
         lane.push(newcomer);
-        let view = View { now, patience: secs(600) };
+        let view = View { now, patience: secs(600), at_limit: false };
         let choice = lane.choose(view).unwrap();
         lane.take(&choice, view);
         if let Some(turn_of) = gone.get_mut(choice.task.ticket.number() as usize) {
@@ -165,7 +170,10 @@ proptest! {
                 seen.extend(lane.remove(Ticket::new(*ticket)).map(|task| task.ticket.number()));
             }
             prop_assert_eq!(lane.len(), works.len() - seen.len());
+            let mut ahead = lane.ahead(view(now, 30), works.len()).into_iter();
+            prop_assert!(lane.ahead(view(now, 30), 3).into_iter().eq(ahead.clone().take(3)));
             while let Some(choice) = lane.choose(view(now, 30)) {
+                prop_assert_eq!(ahead.next(), Some(choice), "{}", name);
                 lane.take(&choice, view(now, 30));
                 seen.push(choice.task.ticket.number());
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use oag_schedule::policy::PolicyKind;
-use oag_schedule::queue::{AdmissionQueue, Bounds, Entry, Limit, QueueConfig, Refusal};
+use oag_schedule::queue::{AdmissionQueue, Bounds, Entry, Limit, Patience, QueueConfig, Refusal};
 use oag_schedule::{Class, Moment, Ticket};
 use oag_types::Tenant;
 use proptest::collection::vec;
@@ -127,12 +127,14 @@ fn a_live_queue_says_who_is_next_and_why() {
     for (ticket, work) in [(0, 50), (1, 2), (2, 90)] {
         queue.submit(entry(ticket, "a", Class::Interactive, secs(work)), false, at(0.0)).unwrap();
     }
-    let lines = queue.lines(10, at(3.0));
-    let seen: Vec<_> = lines.iter().map(|line| (line.ticket.number(), line.reason)).collect();
-    assert_eq!(seen[0].0, 1);
-    assert_eq!(seen[0].1.unwrap().words(), "least predicted work");
-    assert!(seen[1..].iter().all(|(_, reason)| reason.is_none()));
-    assert_eq!(lines[0].waited, secs(3));
+    queue.submit(entry(3, "b", Class::Critical, secs(99)), true, at(0.0)).unwrap();
+    let lines = queue.peek(10, at(3.0));
+    let seen: Vec<u64> = lines.iter().map(|line| line.ticket.number()).collect();
+    assert_eq!(seen, [1, 0, 2], "what is held back is not next");
+    assert_eq!(lines[0].reason.words(), "least predicted work");
+    assert_eq!((lines[0].waited, lines[0].work), (secs(3), secs(2)));
+    assert_eq!(queue.peek(2, at(3.0)), lines[..2]);
+    assert!(queue.peek(0, at(3.0)).is_empty());
 }
 
 proptest! {
@@ -169,6 +171,40 @@ proptest! {
             let least = served.values().copied().fold(f64::MAX, f64::min);
             prop_assert!(most - least <= 200.0, "{served:?}");
         }
+    }
+
+    /// What a queue says it would hand out is what it hands out, whatever the policy, the classes
+    /// and the tenants, and saying it changes nothing.
+    #[test]
+    fn what_is_foretold_is_what_comes(
+        name in prop::sample::select(vec!["fcfs", "sjf", "priority", "mlfq", "balanced"]),
+        tasks in vec((0..4_usize, 0..4_usize, 1..300_u64, 0..150_u64, 0..3_u8), 1..50),
+        (strict_classes, fair_shares) in (any::<bool>(), any::<bool>()),
+        most in 1..60_usize,
+        loaded in any::<bool>(),
+    ) {
+        // Patience that does not depend on what is handed out.
+        let patience = Patience { mean: 0.0, ..Patience::default() };
+        let config =
+            QueueConfig { strict_classes, fair_shares, patience, ..QueueConfig::of(policy(name)) };
+        let weights = [(tenant("b"), 3.0)].into();
+        let mut queue = AdmissionQueue::new(config, weights);
+        queue.set_capacity(2, if loaded { 1.0 } else { 0.5 });
+        let names = ["a", "b", "c", "d"];
+        for (ticket, (class, owner, work, after, level)) in tasks.into_iter().enumerate() {
+            let now = at(after as f64);
+            let one = entry(ticket as u64, names[owner], Class::ALL[class], secs(work));
+            queue.submit(Entry { arrived: now, level, ..one }, false, now).unwrap();
+        }
+        let lines = queue.peek(most, at(150.0));
+        prop_assert_eq!(&lines, &queue.peek(most, at(150.0)));
+        let mut taken = Vec::new();
+        while taken.len() < most && let Some(next) = queue.next(at(150.0)) {
+            taken.push((next.choice.task.ticket, next.choice.reason));
+            prop_assert!(queue.take(&next, at(150.0)).is_some());
+        }
+        let said: Vec<_> = lines.iter().map(|line| (line.ticket, line.reason)).collect();
+        prop_assert_eq!(said, taken);
     }
 
     /// No sequence of tasks gets a queue beyond its bounds.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use oag_schedule::fleet::{Health, WorkerSpec};
 use oag_schedule::length::Ending;
-use oag_schedule::policy::Reason;
+use oag_schedule::policy::{Level, MlfqConfig, PolicyKind, Reason};
 use oag_schedule::queue::{QueueConfig, Refusal};
 use oag_schedule::{Class, Moment, Ticket, Turn};
 
@@ -139,8 +139,57 @@ fn slices_end_between_steps_and_a_lone_task_goes_on() {
     assert_eq!(fleet.slice_over(long, 3, at(4.0)), Turn::MakesWay);
     fleet.submit(task(5), at(14.0)).unwrap();
     fleet.dispatch(at(14.0)).unwrap();
-    let moved = fleet.queue("m").unwrap().lines(1, at(15.0))[0].clone();
-    assert_eq!((moved.ticket, moved.reason), (long, Some(Reason::Aged)));
+    let moved = fleet.queue("m").unwrap().peek(1, at(15.0))[0].clone();
+    assert_eq!((moved.ticket, moved.reason), (long, Reason::Aged));
+}
+
+#[test]
+fn a_round_robin_goes_round_at_the_last_level_too() {
+    let levels = vec![Level { slice: Duration::from_millis(10), round_robin: true }];
+    let kind = PolicyKind::Mlfq(MlfqConfig { levels, ..MlfqConfig::default() });
+    let mut fleet = scheduler(QueueConfig::of(kind));
+    fleet.join(worker(1), at(0.0));
+    let first = fleet.submit(task(5), at(0.0)).unwrap().ticket;
+    let second = fleet.submit(task(5), at(0.0)).unwrap().ticket;
+    for (step, ticket) in [first, second, first, second].into_iter().enumerate() {
+        let now = at(step as f64);
+        assert_eq!(fleet.dispatch(now).unwrap().ticket, ticket);
+        assert_eq!(fleet.slice_over(ticket, 1, now), Turn::MakesWay);
+    }
+}
+
+#[test]
+fn no_more_make_way_than_are_waited_for() {
+    let mut fleet = scheduler(QueueConfig::of(policy("priority")));
+    fleet.join(worker(3), at(0.0));
+    let of = |class| oag_schedule::Task { class, ..task(5) };
+    for _ in 0..3 {
+        fleet.submit(of(Class::Batch), at(0.0)).unwrap();
+        fleet.dispatch(at(0.0)).unwrap();
+    }
+    for class in [Class::Critical, Class::Batch, Class::Batch, Class::Batch] {
+        fleet.submit(of(class), at(1.0)).unwrap();
+    }
+    assert!(fleet.preempt(at(1.0)).is_some());
+    assert_eq!(fleet.preempt(at(1.0)), None, "one waits that is more urgent");
+}
+
+#[test]
+fn a_long_chain_falls_as_a_whole() {
+    let mut config = QueueConfig::of(policy("fcfs"));
+    config.bounds.tasks_max = 100_000;
+    config.bounds.tokens_max = u64::MAX;
+    let mut fleet = scheduler(config);
+    fleet.join(worker(1), at(0.0));
+    let first = fleet.submit(task(5), at(0.0)).unwrap().ticket;
+    let mut last = first;
+    for _ in 0..50_000 {
+        let next = oag_schedule::Task { after: vec![last], ..task(5) };
+        last = fleet.submit(next, at(0.0)).unwrap().ticket;
+    }
+    assert!(!fleet.cancel(first, 0, at(1.0)), "it was not running");
+    assert_eq!(fleet.refused(at(1.0)).len(), 50_000);
+    assert!(fleet.is_empty() && fleet.queue("m").unwrap().is_empty());
 }
 
 #[test]
@@ -168,6 +217,6 @@ fn the_context_travels_and_the_wait_is_foretold() {
     }
     // 4 x 30 s of work on two slots.
     assert_eq!(told(&mut fleet).expected_wait.as_secs(), 75);
-    let waiting = fleet.queue("m").unwrap().lines(9, at(2.0));
+    let waiting = fleet.queue("m").unwrap().peek(9, at(2.0));
     assert!(waiting.iter().all(|line| line.tenant.as_str() == "default"));
 }

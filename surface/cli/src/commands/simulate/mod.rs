@@ -132,9 +132,7 @@ struct Played {
 
 impl Played {
     fn new(policy: String, outcome: &Outcome, first_mean_s: Option<f64>) -> Self {
-        let summary = outcome.summary();
-        let mut waits: Vec<f64> = outcome.served.iter().map(|served| served.wait_s()).collect();
-        waits.sort_by(f64::total_cmp);
+        let (summary, waits) = outcome.figures();
         let last = waits.len().saturating_sub(1);
         let at = |share: usize| waits.get(last * share / SHARES).copied().unwrap_or_default();
         let own = summary.wait_mean_s.max(1e-9);
@@ -182,8 +180,7 @@ pub(crate) async fn run(args: SimulateArgs, terminal: &Terminal) -> anyhow::Resu
 
 /// The trace repeated and stretched for the fleet, and how often it was repeated.
 fn sized(trace: Trace, args: &SimulateArgs) -> Result<(Trace, usize), Trouble> {
-    let Faults { crash, slow, late } = args.faults;
-    if crash.saturating_add(slow).saturating_add(late) > args.nodes as usize {
+    if args.faults.workers() > args.nodes as usize {
         return Err(Trouble::usage("there are more faults than workers"));
     }
     let slots = args.nodes as usize * args.slots as usize;
@@ -276,7 +273,7 @@ fn in_a_line(comparison: &Comparison) -> String {
         comparison;
     let Faults { crash, slow, late } = comparison.faults;
     let copied = if *copies > 1 { format!(" ({copies} of each)") } else { String::new() };
-    let faults = match crash + slow + late {
+    let faults = match comparison.faults.workers() {
         0 => "no faults".to_owned(),
         _ => format!("{crash} crash, {slow} slow, {late} late"),
     };
