@@ -141,7 +141,7 @@ pub struct QueueView {
     pub slots: usize,
     /// Of those, in use.
     pub busy: usize,
-    /// The next requests, lane by lane.
+    /// The next requests, in the order in which they would go if nothing came or ended.
     pub next: Vec<QueueLine>,
     /// What runs.
     pub running: Vec<LeaseView>,
@@ -160,8 +160,8 @@ pub struct QueueLine {
     pub waited_ms: u64,
     /// How long it is expected to take, in milliseconds.
     pub work_ms: u64,
-    /// Why it is next of its lane, in words; none when it is not.
-    pub reason: Option<&'static str>,
+    /// Why it goes at this place, in words.
+    pub reason: &'static str,
 }
 
 /// Counts since the start, and what is there now.

@@ -62,7 +62,7 @@ impl State {
                     class: line.class,
                     waited_ms: millis(line.waited),
                     work_ms: millis(line.work),
-                    reason: line.reason.map(|reason| reason.words()),
+                    reason: line.reason.words(),
                 })
             };
             let of_it = |(_, job): &(&GenerationId, &Job)| job.request.model == model;
@@ -75,7 +75,7 @@ impl State {
                 expected_wait_ms: millis(queue.expected_wait()),
                 slots,
                 busy,
-                next: queue.lines(most, now).into_iter().filter_map(line).collect(),
+                next: queue.peek(most, now).into_iter().filter_map(line).collect(),
                 running: running
                     .filter_map(|(task, job)| lease(*task, job, now))
                     .take(most)

@@ -418,7 +418,7 @@ fn fleet(check: &mut Check) {
         class: Class::Batch,
         waited_ms: 1,
         work_ms: 2,
-        reason: Some("came first"),
+        reason: "came first",
     };
     check.sends(&[QueueView {
         model: "m".to_owned(),

@@ -158,7 +158,7 @@ describe! {
         slots: usize,
         /// Of those, in use.
         busy: usize,
-        /// The next requests, lane by lane.
+        /// The next requests, in the order in which they would go if nothing came or ended.
         next: Vec<QueueLine>,
         /// What runs.
         running: Vec<LeaseView>,
@@ -176,8 +176,8 @@ describe! {
         waited_ms: u64,
         /// How long it is expected to take, in milliseconds.
         work_ms: u64,
-        /// Why it is next of its lane; none when it is not.
-        reason: Option<&'static str>,
+        /// Why it goes at this place.
+        reason: &'static str,
     }
 }
 
