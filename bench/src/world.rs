@@ -101,6 +101,7 @@ impl World {
             hub: Arc::clone(&self.hub),
             ops: Some(Arc::clone(&self.ops)),
             fleet: None,
+            kept: None,
             gate: None,
             metrics: Metrics::new(),
             clock: Arc::clone(&self.clock),

@@ -49,6 +49,7 @@ fn fleet_figures(cluster: &Cluster) -> Vec<Figure> {
         Figure::Total("fleet_cancelled", "Answers nobody wanted any more", c.cancelled),
         Figure::Total("fleet_leases", "Times work was given to a node", c.leases),
         Figure::Total("fleet_leases_again", "Of those, after another node", c.again),
+        Figure::Total("fleet_adopted", "Answers nodes came back with after a restart", c.adopted),
         Figure::Total("fleet_preempted", "Times work made way for other work", c.preempted),
         Figure::Total("fleet_tokens", "Tokens of answers that came", c.tokens),
         Figure::Total("fleet_sessions", "Sessions of nodes opened", c.sessions),

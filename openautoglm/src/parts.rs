@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use oag_api::ApiParts;
-use oag_cluster::{Cluster, ClusterParts};
+use oag_cluster::{Cluster, ClusterParts, KeptStore};
 use oag_local::{LocalExecutor, LocalSource, WatchExecutor};
 use oag_ops::{LongTerm, Ops, OpsParts, SignalHub, Source};
 use oag_pilot::{CrashPoints, Executor, NoCrashPoints, Pilot, PilotParts};
@@ -29,6 +29,7 @@ pub(crate) struct Parts {
     pub(crate) series: Arc<SeriesStore>,
     pub(crate) local: Arc<LocalExecutor>,
     pub(crate) cluster: Cluster,
+    pub(crate) kept: KeptStore,
     pub(crate) api: ApiParts,
 }
 
@@ -70,6 +71,7 @@ pub(crate) async fn build(
     }));
     let sources = sources(config, data, &local)?;
     let cluster = fleet(config, &clock, &ids)?;
+    let kept = keeper(&cluster, &store, &clock, supervisor);
     let metrics = Metrics::new();
     figures::register(&metrics, &hub, &ops, &pilot, &store, &series);
     figures::register_fleet(&metrics, &cluster);
@@ -78,6 +80,7 @@ pub(crate) async fn build(
         pilot: Arc::clone(&pilot),
         ops: Some(Arc::clone(&ops)),
         fleet: Some(cluster.clone()),
+        kept: Some(kept.clone()),
         gate: None,
         hub,
         metrics,
@@ -88,7 +91,7 @@ pub(crate) async fn build(
         process: Some(Arc::new(|| process_stats().unwrap_or_default())),
         config: config.api.clone(),
     };
-    Ok(Parts { pilot, ops, store, sources, series, local, cluster, api })
+    Ok(Parts { pilot, ops, store, sources, series, local, cluster, kept, api })
 }
 
 fn crash_points(data: &DataDir) -> Arc<dyn CrashPoints> {
@@ -96,6 +99,16 @@ fn crash_points(data: &DataDir) -> Arc<dyn CrashPoints> {
         Some(point) => Arc::new(point),
         None => Arc::new(NoCrashPoints),
     }
+}
+
+fn keeper(
+    cluster: &Cluster,
+    store: &Arc<dyn Upkeep>,
+    clock: &Arc<dyn Clock>,
+    supervisor: &Supervisor,
+) -> KeptStore {
+    let store = Arc::clone(store) as Arc<dyn Store>;
+    KeptStore::new(cluster.clone(), store, Arc::clone(clock), supervisor.clone())
 }
 
 fn fleet(config: &Config, clock: &Arc<dyn Clock>, ids: &Arc<dyn IdSource>) -> Result<Cluster> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use oag_cluster::Gate;
+use oag_cluster::{Gate, KeptStore};
 use oag_local::sample::{SampleConfig, serve};
 use oag_nodes::NodesParts;
 use oag_pilot::{Caller, NewKey, Pilot};
@@ -23,6 +23,9 @@ use crate::gate::{self, Door};
 use crate::options::{SampleArgs, UpArgs};
 use crate::parts::{self, Parts};
 use crate::upkeep;
+
+/// Time between two sweeps of kept answers.
+const SWEEP: Duration = Duration::from_secs(600);
 
 /// Runs until a signal, then drains.
 pub(crate) fn run(args: &UpArgs) -> Result<ExitCode> {
@@ -79,6 +82,11 @@ async fn until_drained(
     let mut parts = parts::build(&config, &data, &supervisor).await?;
     let tenant = config.tenant.clone();
     parts.pilot.take_over().await?;
+    // Before any node is let in: it is told to drop work that nobody knows of.
+    let open = parts.kept.restore(&tenant).await?;
+    if open > 0 {
+        tracing::info!(open, "answers taken up that were open");
+    }
     let nodes = open_door(&mut parts, for_nodes, (&config, &data), &supervisor).await?;
     let secret = first_key(&parts.pilot, &tenant, &data, new_admin_key).await?;
     start(parts, &config, (listener, nodes), &supervisor).await?;
@@ -170,6 +178,7 @@ async fn start(
     supervisor.spawn("upkeep", TaskKind::Drains, OnError::Log, upkeep);
     parts.ops.start(supervisor);
     parts.ops.run_sources(&tenant, parts.sources, supervisor);
+    forget_old(parts.kept, &tenant, supervisor);
     let fleet = parts.cluster.run(supervisor.shutdown().clone());
     supervisor.spawn("fleet", TaskKind::Intake, OnError::Shutdown, fleet);
     let router = oag_api::router(parts.api)?.merge(oag_nodes::plain(nodes));
@@ -182,6 +191,24 @@ async fn start(
         oag_api::serve(listener, router, &settings, shutdown).await
     });
     Ok(())
+}
+
+/// Forgets kept answers that have been over for long, from time to time.
+fn forget_old(kept: KeptStore, tenant: &Tenant, supervisor: &Supervisor) {
+    let tenant = tenant.clone();
+    let sweeps = async move {
+        loop {
+            match kept.sweep(&tenant).await {
+                Ok(0) => {}
+                Ok(forgotten) => tracing::debug!(forgotten, "old answers forgotten"),
+                Err(error) => tracing::warn!(%error, "old answers not forgotten"),
+            }
+            tokio::time::sleep(SWEEP).await;
+        }
+        #[expect(unreachable_code, reason = "gives the task its type")]
+        Ok::<(), std::convert::Infallible>(())
+    };
+    supervisor.spawn("kept answers", TaskKind::Intake, OnError::Log, sweeps);
 }
 
 /// Opens the way in for nodes: with certificates where there is a port for it.

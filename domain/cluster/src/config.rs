@@ -14,6 +14,11 @@ pub struct ClusterConfig {
     /// How long a node whose connection broke may take to come back before its work is given to
     /// others, in milliseconds.
     pub reconnect_ms: u64,
+    /// How long nodes may take after a start of the controller to come back with work of the time
+    /// before, in milliseconds; then it is begun anew.
+    pub restore_ms: u64,
+    /// How long kept answers stay after their end, in milliseconds.
+    pub kept_ms: i64,
     /// How long a lost node is shown, in milliseconds.
     pub lost_shown_ms: u64,
     /// Nodes that may be known at once.
@@ -40,6 +45,8 @@ impl Default for ClusterConfig {
             schedule: ScheduleConfig::default(),
             misses_max: 3,
             reconnect_ms: 2_000,
+            restore_ms: 8_000,
+            kept_ms: 24 * 3_600_000,
             lost_shown_ms: 24 * 3_600_000,
             nodes_max: 20_000,
             outbox_max: 1_024,

@@ -18,6 +18,7 @@ mod control;
 mod engine;
 mod facts;
 mod gate;
+mod kept;
 pub mod protocol;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use config::{ClusterConfig, ConfigError};
 pub use control::{Cluster, ClusterParts, Inbox, Refused, SessionId};
 pub use facts::{estimate_tokens, prefixes};
 pub use gate::{Gate, Membership, Peer};
+pub use kept::{KeptAnswer, KeptError, KeptState, KeptStore};
 pub use views::{
     FleetFigures, LeaseView, ModelView, NodeModel, NodeState, NodeView, QueueLine, QueueView,
 };

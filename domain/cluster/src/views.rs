@@ -181,6 +181,8 @@ pub struct FleetFigures {
     pub leases: u64,
     /// Of those, again after another node.
     pub again: u64,
+    /// Answers of the time before this controller that nodes came back with.
+    pub adopted: u64,
     /// Times work made way for other work.
     pub preempted: u64,
     /// Tokens that came.

@@ -17,6 +17,8 @@ pub(crate) struct Counting {
     port: u16,
     /// Answers that are being given.
     open: Arc<AtomicU32>,
+    /// Answers that were asked for.
+    asked: Arc<AtomicU32>,
 }
 
 impl Counting {
@@ -24,10 +26,12 @@ impl Counting {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let open = Arc::new(AtomicU32::new(0));
-        let counted = Arc::clone(&open);
+        let asked = Arc::new(AtomicU32::new(0));
+        let (counted, total) = (Arc::clone(&open), Arc::clone(&asked));
         let serve = async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let open = Arc::clone(&counted);
+                total.fetch_add(1, Ordering::SeqCst);
                 let answer = async move {
                     open.fetch_add(1, Ordering::SeqCst);
                     // Whoever asked may go away in the middle.
@@ -40,7 +44,7 @@ impl Counting {
         };
         #[expect(clippy::disallowed_methods, reason = "a stand-in has no supervisor")]
         tokio::spawn(serve);
-        Self { port, open }
+        Self { port, open, asked }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -258,4 +262,50 @@ async fn a_worker_says_what_it_lacks() {
     assert!(code == 1 && error.contains("--upstream URL"), "{error}");
     let (code, _, error) = run(&["worker", "--controller", "http://127.0.0.1:1"]);
     assert!(code == 2 && error.contains("--model"), "{error}");
+}
+
+#[tokio::test]
+async fn a_killed_controller_comes_back_and_no_kept_answer_is_lost() {
+    let home = Home::new();
+    // Where the workers look for it again.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let mut site = Site::start(home.options().port(port)).await;
+    let upstream = Counting::start().await;
+    let url = upstream.url();
+    let model = ["--model", "m", "--upstream", &url, "--slots", "2"];
+    let controller = site.product.base_url();
+    let _one = worker_at(&home, &controller, "one", &model);
+    let _two = worker_at(&home, &controller, "two", &model);
+    nodes(&site, &[("one", "ready"), ("two", "ready")]).await;
+    let mut ids = Vec::new();
+    for _ in 0..6 {
+        let asked = json!({"model": "m", "request": {"prompt": "count", "max_tokens": 150}});
+        let kept = site.post("/api/v1/generations", asked).await;
+        assert_eq!(kept["state"], "open");
+        ids.push(kept["id"].as_str().unwrap().to_owned());
+    }
+    let busy = |queues: &Value| queues["items"][0]["busy"] == 4;
+    site.until("/api/v1/queues", busy).await;
+    let asked_before = upstream.asked.load(Ordering::SeqCst);
+    site.product.kill9().unwrap();
+    site.product.restart().await.unwrap();
+    let wanted: String = (0..150).map(|number| format!("{number} ")).collect();
+    for id in ids {
+        let over = |kept: &Value| kept["state"] != "open";
+        let kept = site.until(&format!("/api/v1/generations/{id}"), over).await;
+        assert_eq!((&kept["state"], kept["text"].as_str()), (&json!("done"), Some(&*wanted)));
+    }
+    // What was being made was gone on with, not begun again.
+    assert_eq!((asked_before, upstream.asked.load(Ordering::SeqCst)), (4, 6));
+    let (status, _) = site
+        .call(
+            reqwest::Method::GET,
+            "/api/v1/generations/gen_00000000000000000000000000000000",
+            None,
+            &site.product.admin_key().unwrap(),
+        )
+        .await;
+    assert_eq!(status, 404);
 }

@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use oag_cluster::{Cluster, Gate};
+use oag_cluster::{Cluster, Gate, KeptStore};
 use oag_ops::{Ops, SignalHub};
 use oag_pilot::Pilot;
 use oag_runtime::{Clock, IdSource, Metrics, ProcessStats, Supervisor};
@@ -28,6 +28,8 @@ pub struct ApiParts {
     pub ops: Option<Arc<Ops>>,
     /// The fleet of model workers; none where this process has none.
     pub fleet: Option<Cluster>,
+    /// Keeps answers; none where there is no fleet.
+    pub kept: Option<KeptStore>,
     /// Lets nodes of other machines in; none where there is no port for them.
     pub gate: Option<Arc<dyn Gate>>,
     /// Where metrics are registered and shown from.
@@ -55,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) hub: Arc<SignalHub>,
     pub(crate) ops: Option<Arc<Ops>>,
     pub(crate) fleet: Option<Cluster>,
+    pub(crate) kept: Option<KeptStore>,
     pub(crate) gate: Option<Arc<dyn Gate>>,
     pub(crate) metrics: Metrics,
     pub(crate) http_metrics: HttpMetrics,
@@ -103,6 +106,7 @@ impl Api {
             hub: parts.hub,
             ops: parts.ops,
             fleet: parts.fleet,
+            kept: parts.kept,
             gate: parts.gate,
             metrics: parts.metrics,
             http_metrics,

@@ -1,8 +1,12 @@
 //! Workers that come and go.
 
+use std::time::Duration;
+
 use super::Scheduler;
+use super::job::Run;
 use crate::fleet::{Health, WorkerId, WorkerSpec};
-use crate::queue::Refusal;
+use crate::policy::Waiting;
+use crate::queue::{Entry, Refusal};
 use crate::task::Ticket;
 use crate::time::Moment;
 
@@ -15,6 +19,32 @@ impl Scheduler {
     /// Whether a worker may be given tasks. One that is gone is [`Scheduler::lost`].
     pub fn set_health(&mut self, worker: WorkerId, health: Health, now: Moment) {
         self.fleet.set_health(worker, health, now);
+    }
+
+    /// A task that waits is on a worker already, since before this scheduler knew of it. Says
+    /// whether both are known and it waited.
+    pub fn adopt(&mut self, ticket: Ticket, worker: WorkerId, now: Moment) -> bool {
+        let known = self.fleet.worker(worker).is_some();
+        let job = self.jobs.get_mut(&ticket).filter(|job| known && job.run.is_none());
+        let Some(job) = job else { return false };
+        let Some(desk) = self.desks.get_mut(job.desk) else { return false };
+        let Some(entry) = desk.queue.remove(ticket, now) else { return false };
+        let Entry { arrived, class, work, level, tokens, .. } = entry;
+        let seen = Waiting { ticket, arrived, since: now, class, work, level };
+        job.run = Some(Run {
+            worker,
+            started: now,
+            tokens,
+            // Its tenant was charged nothing when it left the queue.
+            work: Duration::ZERO,
+            cached: 0,
+            attained_before: job.attained,
+            seen,
+            stopping: false,
+        });
+        desk.running.insert((class, now, ticket));
+        self.fleet.begin(worker, tokens, &[], now);
+        true
     }
 
     /// What a worker says its cache holds.

@@ -83,7 +83,8 @@ impl AgentConfig {
             version: String::new(),
             heartbeat: Duration::from_millis(HEARTBEAT_MS),
             misses_max: 3,
-            reconnect: (Duration::from_millis(100), Duration::from_secs(10)),
+            // Longer than this and a controller that was started anew would not wait for it.
+            reconnect: (Duration::from_millis(100), Duration::from_secs(5)),
             leases_max: 4_096,
         }
     }

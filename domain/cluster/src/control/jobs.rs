@@ -24,6 +24,8 @@ pub(super) struct Job {
     pub(super) request: Generation,
     pub(super) answer: Arc<Answer>,
     /// Times it was given to a node.
+    pub(super) begun: u32,
+    /// The number of its last lease.
     pub(super) attempt: u32,
     pub(super) run: Option<Run>,
     /// Tokens of the parts that came.
@@ -37,6 +39,15 @@ pub(super) struct Job {
     pub(super) deadline: Option<Moment>,
     /// Why it was begun when and where it was.
     pub(super) why: Option<(Reason, Why)>,
+}
+
+/// A request from before this controller was started.
+#[derive(Debug)]
+pub(super) struct Restored {
+    pub(super) request: Generation,
+    pub(super) answer: Arc<Answer>,
+    /// When it is begun anew.
+    pub(super) until: Moment,
 }
 
 /// A job on a node.
@@ -76,6 +87,20 @@ impl State {
         request: Generation,
         now: Moment,
     ) -> Result<Arc<Answer>, EngineError> {
+        let answer = Arc::new(Answer::default());
+        self.take_in(id, request, (&answer, 0), now)?;
+        self.pump(now);
+        Ok(answer)
+    }
+
+    /// Hands a request to the scheduler; `attempt` is the number of its last lease.
+    fn take_in(
+        &mut self,
+        id: GenerationId,
+        request: Generation,
+        (answer, attempt): (&Arc<Answer>, u32),
+        now: Moment,
+    ) -> Result<Ticket, EngineError> {
         if !request.resume.is_empty() {
             return Err(EngineError::refused("resume", "the fleet keeps count of that itself"));
         }
@@ -99,12 +124,12 @@ impl State {
             self.counted.refused += 1;
             refused(why, false)
         })?;
-        let answer = Arc::new(Answer::default());
         let job = Job {
             ticket: admitted.ticket,
             request,
-            answer: Arc::clone(&answer),
-            attempt: 0,
+            answer: Arc::clone(answer),
+            begun: 0,
+            attempt,
             run: None,
             tokens: Vec::new(),
             parts: 0,
@@ -117,11 +142,79 @@ impl State {
         self.tickets.insert(admitted.ticket, id);
         self.jobs.insert(id, job);
         self.counted.submitted += 1;
-        self.pump(now);
-        Ok(answer)
+        Ok(admitted.ticket)
+    }
+
+    /// Takes a request back that was taken in before this controller was started. Until `wait` is
+    /// over a node may come that works on it; then it is begun anew.
+    pub(super) fn restore(
+        &mut self,
+        id: GenerationId,
+        request: Generation,
+        wait: Duration,
+        now: Moment,
+    ) -> Arc<Answer> {
+        let answer = Arc::new(Answer::default());
+        let until = now.plus(wait);
+        let restored = Restored { request, answer: Arc::clone(&answer), until };
+        self.restored.insert(id, restored);
+        answer
+    }
+
+    /// Begins anew what no node has come back with.
+    pub(super) fn begin_restored(&mut self, now: Moment) {
+        let due =
+            |(id, restored): (&GenerationId, &Restored)| (restored.until <= now).then_some(*id);
+        let due: Vec<GenerationId> = self.restored.iter().filter_map(due).collect();
+        for id in due {
+            let Some(restored) = self.restored.remove(&id) else { continue };
+            let Restored { request, answer, until } = restored;
+            // Leases of the time before may still be about: no number is given out twice.
+            let first = u32::try_from(self.epoch / 1_000).unwrap_or(u32::MAX / 2);
+            let taken = self.take_in(id, request.clone(), (&answer, first), now);
+            match taken {
+                Ok(_) => {}
+                // Workers may be slower to come back than their controller.
+                Err(EngineError::NoModelLoaded { .. } | EngineError::Overloaded { .. })
+                    if now.since(until) < UNSERVED_MAX =>
+                {
+                    self.restored.insert(id, Restored { request, answer, until });
+                }
+                Err(error) => answer.fail(error),
+            }
+        }
+    }
+
+    /// A node has come back with work of the time before this controller: it goes on there.
+    pub(super) fn adopt(&mut self, node: &NodeName, lease: Lease, now: Moment) -> bool {
+        let Some(restored) = self.restored.get(&lease.task) else { return false };
+        let offers = self.nodes.get(node).map(|node| &node.offers);
+        let offered = offers.and_then(|offers| offers.get(&restored.request.model));
+        let Some(worker) = offered.map(|offered| offered.worker) else { return false };
+        let Some(Restored { request, answer, .. }) = self.restored.remove(&lease.task) else {
+            return false;
+        };
+        let taken = self.take_in(lease.task, request, (&answer, lease.attempt), now);
+        let ticket = match taken {
+            Ok(ticket) => ticket,
+            Err(error) => {
+                answer.fail(error);
+                return false;
+            }
+        };
+        let adopted = self.scheduler.adopt(ticket, worker, now);
+        if let Some(job) = self.jobs.get_mut(&lease.task).filter(|_| adopted) {
+            job.begun = 1;
+            job.run = Some(Run { node: node.clone(), received: 0, began: now });
+            self.counted.adopted += 1;
+        }
+        adopted
     }
 
     pub(super) fn cancel(&mut self, task: GenerationId, now: Moment) {
+        if let Some(restored) = self.restored.remove(&task) {
+            restored.answer.fail(EngineError::Late);
+        }
         if self.jobs.contains_key(&task) {
             self.counted.cancelled += 1;
             // Nobody reads it any more.

@@ -67,7 +67,7 @@ impl State {
             return Ok(());
         }
         let (model, ticket, attained) = (job.request.model.clone(), job.ticket, job.attained());
-        let again = may_be_begun_again(&error) && job.can_move() && job.attempt < attempts_max;
+        let again = may_be_begun_again(&error) && job.can_move() && job.begun < attempts_max;
         let error = if job.given { broke_off(error) } else { error };
         job.run = None;
         self.tell(node, ToNode::Done { lease }, now);

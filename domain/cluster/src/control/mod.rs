@@ -185,15 +185,35 @@ impl Cluster {
         &self,
         request: Generation,
     ) -> Result<(GenerationId, Arc<Answer>), EngineError> {
-        let id = self.0.ids.next::<GenerationId>();
+        let id = self.next_id();
+        Ok((id, self.submit_as(id, request)?))
+    }
+
+    /// As [`Cluster::submit`], under an id of the caller's.
+    pub(crate) fn submit_as(
+        &self,
+        id: GenerationId,
+        request: Generation,
+    ) -> Result<Arc<Answer>, EngineError> {
         let answer = self.lock().submit(id, request, self.now())?;
         self.0.wake.notify_one();
-        Ok((id, answer))
+        Ok(answer)
+    }
+
+    /// Work from before this controller was started.
+    pub(crate) fn restore(&self, id: GenerationId, request: Generation) -> Arc<Answer> {
+        let mut state = self.lock();
+        let wait = Duration::from_millis(state.config.restore_ms);
+        state.restore(id, request, wait, self.now())
     }
 
     /// Nobody wants an answer any more.
     pub(crate) fn cancel(&self, task: GenerationId) {
         self.lock().cancel(task, self.now());
+    }
+
+    pub(crate) fn next_id(&self) -> GenerationId {
+        self.0.ids.next::<GenerationId>()
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {

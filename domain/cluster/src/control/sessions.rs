@@ -211,6 +211,12 @@ impl State {
                 self.end(lease.task, Err(error), now);
             }
         }
+        let known: Vec<Lease> = kept.iter().map(|kept| kept.lease).collect();
+        for lease in held.iter().filter(|lease| !known.contains(lease)) {
+            if self.adopt(name, *lease, now) {
+                kept.push(Kept { lease: *lease, from: 0 });
+            }
+        }
         kept
     }
 

@@ -93,6 +93,10 @@ impl State {
         }
     }
 
+    pub(crate) const fn kept_ms(&self) -> i64 {
+        self.config.kept_ms
+    }
+
     pub(super) const fn predictor(&self) -> &Predictor {
         self.scheduler.predictor()
     }
@@ -147,7 +151,7 @@ fn lease(task: GenerationId, job: &Job, now: Moment) -> Option<LeaseView> {
         model: job.request.model.clone(),
         tenant: job.request.context.tenant.clone(),
         node: run.node.clone(),
-        attempt: job.attempt,
+        attempt: job.begun,
         tokens: job.attained(),
         runs_ms: millis(now.since(run.began)),
         reason: job.why.map(|(reason, _)| reason.words()),

@@ -10,7 +10,7 @@ use oag_schedule::{Assignment, Moment, Scheduler, Ticket, Turn};
 use oag_serve::{EngineError, Skill};
 use oag_types::{GenerationId, NodeName};
 
-use super::jobs::{Job, Run};
+use super::jobs::{Job, Restored, Run};
 use super::node::{Node, Presence};
 use crate::config::ClusterConfig;
 use crate::protocol::{Lease, ToNode, Work};
@@ -24,6 +24,8 @@ pub(crate) struct State {
     pub(super) workers: HashMap<WorkerId, NodeName>,
     pub(super) jobs: BTreeMap<GenerationId, Job>,
     pub(super) tickets: HashMap<Ticket, GenerationId>,
+    /// Work from before this controller was started that no node has come back with yet.
+    pub(super) restored: BTreeMap<GenerationId, Restored>,
     /// When running tasks have used up their slices, with the attempt that is meant.
     pub(super) slices: BTreeSet<(Moment, GenerationId, u32)>,
     /// When answers are of no use any more.
@@ -44,6 +46,7 @@ impl State {
             workers: HashMap::new(),
             jobs: BTreeMap::new(),
             tickets: HashMap::new(),
+            restored: BTreeMap::new(),
             slices: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             unserved: BTreeMap::new(),
@@ -55,6 +58,7 @@ impl State {
     /// Does what has come due; the answer is the time until it should be called again.
     pub(super) fn advance(&mut self, now: Moment) -> Duration {
         self.look_at_nodes(now);
+        self.begin_restored(now);
         self.end_late(now);
         self.end_unserved(now);
         self.end_slices(now);
@@ -95,7 +99,8 @@ impl State {
             self.scheduler.stopped(chosen.ticket, chosen.attained, now);
             return;
         };
-        job.attempt += 1;
+        job.begun += 1;
+        job.attempt = job.attempt.saturating_add(1);
         let lease = Lease { task, attempt: job.attempt };
         job.run = Some(Run { node: name.clone(), received: 0, began: now });
         job.why = Some((chosen.reason, chosen.why));
@@ -107,7 +112,7 @@ impl State {
             let why = "its worker was lost, and the next one cannot go on with it";
             return self.end(task, Err(EngineError::BrokeOff(why.to_owned())), now);
         }
-        if job.attempt > self.config.attempts_max {
+        if job.begun > self.config.attempts_max {
             let why = format!("it was begun {} times", self.config.attempts_max);
             let error = job.gone(why);
             return self.end(task, Err(error), now);
@@ -119,7 +124,7 @@ impl State {
             self.slices.insert((now.plus(slice), task, job.attempt));
         }
         self.counted.leases += 1;
-        self.counted.again += u64::from(job.attempt > 1);
+        self.counted.again += u64::from(job.begun > 1);
         let work = Work { lease, epoch: self.epoch, request };
         // A node that cannot be told is away; the work goes to others when it does not come back.
         node.tell(ToNode::Lease(Box::new(work)), now);

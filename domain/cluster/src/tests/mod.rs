@@ -2,4 +2,5 @@
 //! tokio's, and stands still while anything can be done.
 
 mod fleet;
+mod kept;
 mod world;

@@ -7,19 +7,23 @@ use axum::response::sse::{Event as SseEvent, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use http::StatusCode;
+use oag_cluster::{KeptError, KeptStore};
 use oag_guard::permissions;
 use oag_serve::{Collected, Context, Engine, EngineError, Event, Events};
-use oag_types::{Code, Problem};
+use oag_types::{Code, GenerationId, Problem};
 use serde_json::json;
 
 use super::fleet::fleet;
 use crate::auth::Session;
 use crate::doc::{Operation, Routes};
-use crate::http::extract::{Body, Segment, json as answer_json};
+use crate::http::extract::{Body, Segment, broken, json as answer_json, json_with};
+use crate::http::idempotency::store_failure;
 use crate::http::problem::{Answer, Failure, REQUEST_ID};
 use crate::state::Api;
 use crate::wire::{
-    DetokenizeRequest, GenerateRequest, GenerateView, TextView, TokenizeRequest, TokensView, finish,
+    DetokenizeRequest, GenerateRequest, GenerateView, KeepRequest, KeptView, TextView,
+    TokenizeRequest, TokensView, finish,
 };
 
 pub(super) fn routes(routes: Routes) -> Routes {
@@ -50,8 +54,33 @@ pub(super) fn routes(routes: Routes) -> Routes {
     .permission(permissions::MODEL_USE)
     .reads::<DetokenizeRequest>()
     .answers::<TextView>();
+    let keep =
+        Operation::post("/api/v1/generations", "keepGeneration", "Ask for an answer to keep")
+            .about(
+                "It is in the store when this answers, and is made whatever happens to clients, \
+             workers or the controller meanwhile. It stays for a day after its end.",
+            )
+            .permission(permissions::MODEL_USE)
+            .bulk()
+            .reads::<KeepRequest>()
+            .answers_with::<KeptView>(StatusCode::ACCEPTED);
+    let kept =
+        Operation::get("/api/v1/generations/{id}", "getGeneration", "An answer that is kept")
+            .permission(permissions::MODEL_USE)
+            .answers::<KeptView>();
+    let cancel = Operation::post(
+        "/api/v1/generations/{id}/cancel",
+        "cancelGeneration",
+        "Call an answer off",
+    )
+    .about("What is over stays as it is.")
+    .permission(permissions::MODEL_USE)
+    .answers_with::<KeptView>(StatusCode::ACCEPTED);
     routes
         .tag("fleet")
+        .add(keep, keep_answer)
+        .add(kept, get_kept)
+        .add(cancel, cancel_kept)
         .add(generate, generate_text)
         .add(tokenize, tokenize_text)
         .add(detokenize, detokenize_tokens)
@@ -65,14 +94,70 @@ async fn generate_text(
 ) -> Answer<Response> {
     session.require(&api, permissions::MODEL_USE, None).await?;
     let stream = request.stream;
-    let mut context = Context::new(session.tenant.clone(), request_id());
-    context.user = Some(session.caller.principal.id.to_string());
-    let generation = request.generation(model.clone(), context)?;
+    let generation = request.generation(model.clone(), context_of(&session))?;
     let events = fleet(&api)?.generate(generation).await.map_err(failure)?;
     if stream {
         return Ok(Sse::new(in_parts(events)).into_response());
     }
     Ok(answer_json(&GenerateView::of(model, whole(events).await?)))
+}
+
+async fn keep_answer(
+    State(api): State<Api>,
+    session: Session,
+    Body(request): Body<KeepRequest>,
+) -> Answer<Response> {
+    session.require(&api, permissions::MODEL_USE, None).await?;
+    let generation = request.generation(context_of(&session))?;
+    let kept = keeper(&api)?.submit(&session.tenant, generation).await.map_err(unkept)?;
+    Ok(json_with(StatusCode::ACCEPTED, &KeptView::from(kept)))
+}
+
+async fn get_kept(
+    State(api): State<Api>,
+    session: Session,
+    Segment(id): Segment<GenerationId>,
+) -> Answer<Response> {
+    session.require(&api, permissions::MODEL_USE, None).await?;
+    Ok(answer_json(&find_kept(&api, &session, id).await?))
+}
+
+async fn cancel_kept(
+    State(api): State<Api>,
+    session: Session,
+    Segment(id): Segment<GenerationId>,
+) -> Answer<Response> {
+    session.require(&api, permissions::MODEL_USE, None).await?;
+    let kept = find_kept(&api, &session, id).await?;
+    keeper(&api)?.cancel(id);
+    Ok(json_with(StatusCode::ACCEPTED, &kept))
+}
+
+/// Answers are seen by whoever asked for them.
+async fn find_kept(api: &Api, session: &Session, id: GenerationId) -> Answer<KeptView> {
+    let kept = keeper(api)?.get(&session.tenant, id).await.map_err(unkept)?;
+    let own = session.caller.principal.id.to_string();
+    let kept = kept.filter(|kept| kept.user.as_ref() == Some(&own));
+    Ok(kept.ok_or_else(|| Problem::not_found("answer", id))?.into())
+}
+
+fn keeper(api: &Api) -> Answer<&KeptStore> {
+    let none = || Failure::new(Code::NOT_FOUND, "this process controls no fleet");
+    api.kept.as_ref().ok_or_else(none)
+}
+
+fn unkept(error: KeptError) -> Failure {
+    match error {
+        KeptError::Engine(error) => failure(error),
+        KeptError::Store(error) => store_failure(error),
+        KeptError::Damaged(error) => broken(&error),
+    }
+}
+
+fn context_of(session: &Session) -> Context {
+    let mut context = Context::new(session.tenant.clone(), request_id());
+    context.user = Some(session.caller.principal.id.to_string());
+    context
 }
 
 async fn whole(mut events: Events) -> Answer<Collected> {

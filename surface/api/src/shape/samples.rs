@@ -1,7 +1,9 @@
 //! Real JSON of every type, and the comparison of each with its shape.
 
 use oag_cluster::protocol::NodeRole;
-use oag_cluster::{LeaseView, ModelView, NodeModel, NodeState, NodeView, QueueLine, QueueView};
+use oag_cluster::{
+    KeptState, LeaseView, ModelView, NodeModel, NodeState, NodeView, QueueLine, QueueView,
+};
 use oag_guard::{Rung, Weekday};
 use oag_ops::{AnalysisActionKind, AnalysisDecision, AnalyzeRequest};
 use oag_pilot::{Phase, PlanRecord, Resolution, StepPhase, Story, Versioned};
@@ -435,6 +437,23 @@ fn fleet(check: &mut Check) {
         "prompt": "p", "messages": [{"role": "user", "content": "c"}], "max_tokens": 1,
         "temperature": 0.5, "top_p": 0.5, "seed": 2, "stop": ["s"], "stream": true,
     })]);
+    check.reads::<KeepRequest>(&[json!({"model": "m", "request": {
+        "prompt": "p", "messages": [{"role": "user", "content": "c"}], "max_tokens": 1,
+        "temperature": 0.5, "top_p": 0.5, "seed": 2, "stop": ["s"], "stream": true,
+    }})]);
+    check.names::<KeptState>();
+    check.sends(&[KeptView {
+        id: of(json!(id("gen"))),
+        model: "m".to_owned(),
+        state: KeptState::Done,
+        created_at: of(json!(AT)),
+        ended_at: Some(of(json!(LATER))),
+        text: "t".to_owned(),
+        finish: Some("stop".to_owned()),
+        prompt_tokens: Some(1),
+        answer_tokens: Some(2),
+        error: Some("e".to_owned()),
+    }]);
     check.sends(&[GenerateView {
         model: "m".to_owned(),
         text: "t".to_owned(),

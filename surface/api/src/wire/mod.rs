@@ -26,7 +26,8 @@ pub(crate) use guard::{
     LimitsView, PoliciesView,
 };
 pub(crate) use models::{
-    DetokenizeRequest, GenerateRequest, GenerateView, TextView, TokenizeRequest, TokensView, finish,
+    DetokenizeRequest, GenerateRequest, GenerateView, KeepRequest, KeptView, TextView,
+    TokenizeRequest, TokensView, finish,
 };
 pub(crate) use operations::{
     BackfillDone, BackfillRequest, BreakerView, LoadView, SeriesKeyView, SeriesList,

@@ -1,9 +1,10 @@
 //! Answers and tokens of models on the wire.
 
+use oag_cluster::{KeptAnswer, KeptState};
 use oag_serve::{
     Collected, Context, Finish, Format, Generation, Input, Limits, Message, Role, Sampling,
 };
-use oag_types::Problem;
+use oag_types::{GenerationId, Problem, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Most tokens of an answer whose request says nothing.
@@ -68,6 +69,41 @@ wire! {
         pub(crate) answer_tokens: Option<u32>,
     }
 
+    /// An answer that is wanted whatever happens.
+    #[derive(Debug, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(crate) struct KeepRequest {
+        /// The model.
+        pub(crate) model: String,
+        /// What it is asked.
+        pub(crate) request: GenerateRequest,
+    }
+
+    /// An answer that is kept.
+    #[derive(Debug, Serialize)]
+    pub(crate) struct KeptView {
+        /// Its id.
+        pub(crate) id: GenerationId,
+        /// The model.
+        pub(crate) model: String,
+        /// How it stands.
+        pub(crate) state: KeptState,
+        /// When it was asked for.
+        pub(crate) created_at: Timestamp,
+        /// When it was over.
+        pub(crate) ended_at: Option<Timestamp>,
+        /// The text, once it is done.
+        pub(crate) text: String,
+        /// Why it ended: `stop`, `length`, `tool_calls` or `filtered`.
+        pub(crate) finish: Option<String>,
+        /// Tokens of the prompt, where they are known.
+        pub(crate) prompt_tokens: Option<u32>,
+        /// Tokens of the answer, where they are known.
+        pub(crate) answer_tokens: Option<u32>,
+        /// Why there is no answer.
+        pub(crate) error: Option<String>,
+    }
+
     /// A text to be turned into tokens.
     #[derive(Debug, Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -96,6 +132,45 @@ wire! {
     pub(crate) struct TextView {
         /// It.
         pub(crate) text: String,
+    }
+}
+
+describe! {
+    /// How a kept answer stands.
+    enum KeptState = oag_cluster::KeptState {
+        /// It waits or is being made.
+        Open,
+        /// It came to its end.
+        Done,
+        /// It did not.
+        Failed,
+    }
+}
+
+impl KeepRequest {
+    /// As the domain knows it.
+    pub(crate) fn generation(self, context: Context) -> Result<Generation, Problem> {
+        if self.request.stream {
+            return Err(Problem::field("request.stream", "a kept answer does not come in parts"));
+        }
+        self.request.generation(self.model, context)
+    }
+}
+
+impl From<KeptAnswer> for KeptView {
+    fn from(kept: KeptAnswer) -> Self {
+        Self {
+            id: kept.id,
+            model: kept.model,
+            state: kept.state,
+            created_at: kept.created_at,
+            ended_at: kept.ended_at,
+            text: kept.text,
+            finish: kept.finish.map(|why| finish(why).to_owned()),
+            prompt_tokens: kept.tokens.map(|(prompt, _)| prompt),
+            answer_tokens: kept.tokens.map(|(_, answer)| answer),
+            error: kept.error,
+        }
     }
 }
 

@@ -292,6 +292,7 @@ impl World {
             hub: Arc::new(SignalHub::new(HubConfig::default(), Arc::clone(&shared), None)),
             ops: None,
             fleet: None,
+            kept: None,
             gate: None,
             metrics: Metrics::new(),
             clock: shared,
