@@ -12,6 +12,7 @@ mod http;
 mod ingest;
 mod ledger;
 mod machine;
+mod nodes;
 mod report;
 mod scaling;
 mod schedule;
@@ -82,6 +83,11 @@ enum Bench {
     /// Waits under each scheduling policy, simulated over a real recording of language-model
     /// requests, and what a decision costs.
     Schedule(schedule::Question),
+    /// Idle nodes held with their heartbeats, and what each costs the controller.
+    Nodes(nodes::Size),
+    /// The controller's part of `nodes`.
+    #[command(hide = true)]
+    NodesController,
 }
 
 impl Common {
@@ -101,6 +107,9 @@ fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let machine = Machine::read();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if matches!(options.bench, Some(Bench::NodesController)) {
+        return runtime.block_on(nodes::serve());
+    }
     let wanted = options.bench.map_or_else(all, |bench| vec![bench]);
     let mut reports = Vec::new();
     for bench in wanted {
@@ -128,12 +137,16 @@ fn all() -> Vec<Bench> {
         Bench::Series(series::Size::default()),
         Bench::Scaling(scaling::Question::default()),
         Bench::Schedule(schedule::Question::default()),
+        Bench::Nodes(nodes::Size::new()),
     ]
 }
 
 async fn measure(bench: Bench, common: &Common) -> anyhow::Result<Report> {
     match bench {
         Bench::Decide(size) => decide::measure(size, common).await.context("decide"),
+        Bench::Nodes(size) => nodes::measure(size, common).await.context("nodes"),
+        // Served before anything is measured.
+        Bench::NodesController => anyhow::bail!("it is no benchmark of its own"),
         Bench::Ingest => ingest::measure(common).await.context("ingest"),
         Bench::Analyze => analyze::measure(common).await.context("analyze"),
         Bench::Ledger => ledger::measure(common).await.context("ledger"),

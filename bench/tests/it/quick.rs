@@ -124,3 +124,10 @@ fn schedule() {
     }
     assert!(value(&rows, "500 queued, 20 workers, best: a decision") > 0.0);
 }
+
+#[test]
+fn nodes() {
+    let rows = quick("nodes");
+    assert_eq!(value(&rows, "sessions held"), 100.0);
+    assert!(value(&rows, "heartbeats answered") >= 200.0);
+}
