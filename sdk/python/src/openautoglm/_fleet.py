@@ -113,6 +113,8 @@ class Answer:
             delta = self._event(event, response)
             if delta is not None:
                 yield delta
+            if self.end is not None:
+                return
         if self._events.endless:
             raise unexpected(response, "shorter events")
 

@@ -75,11 +75,6 @@ class APIError(OpenAutoGLMError):
         self.retry_after = retry_after
         super().__init__(self._message())
 
-    def explained(self, detail: str) -> None:
-        """Puts another detail in place of the server's."""
-        self.detail = detail
-        self.args = (self._message(),)
-
     def _message(self) -> str:
         text = " ".join(str(part) for part in (self.status, self.code) if part is not None)
         text = f"{text}: {self.detail or self.title or 'no detail given'}"

@@ -156,13 +156,18 @@ class AutoGLMModel:
         return self.tokenize(self._client.generate(self.name, prompt, **options).text)
 
     def _explained(self, error: InvalidInput) -> InvalidInput:
-        """The server knows that no worker can; here it is known what people want of it."""
-        if any(field == "model" for field, _ in error.errors):
-            error.explained(
-                f"what runs {self.name!r} does not tell its tokens, as upstreams do not; "
-                f"generate takes a text as well ({error.detail})"
-            )
-        return error
+        # The server knows that no worker can; what people want of it is known here.
+        if not any(field == "model" for field, _ in error.errors):
+            return error
+        return InvalidInput(
+            error.status,
+            code=error.code,
+            title=error.title,
+            detail=f"what runs {self.name!r} does not tell its tokens, as upstreams do not; "
+            f"generate takes a text as well ({error.detail})",
+            request_id=error.request_id,
+            errors=error.errors,
+        )
 
 
 def _check(name: str, client: AutoClient) -> None:
