@@ -8,8 +8,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,7 +114,11 @@ def test_a_model_in_the_words_of_transformers(fleet: Fleet) -> None:
     with AutoGLMModel.from_pretrained(MODEL, api_key=fleet.key, base_url=fleet.url) as model:
         assert model.generate("hello world", max_length=1) == "HELLO "
         # An upstream does not tell its tokens, and this is said.
-        for ask in (lambda: model.tokenize("hello"), lambda: model.generate([1, 2])):
+        asks: list[Callable[[], Any]] = [
+            lambda: model.tokenize("hello"),
+            lambda: model.generate([1, 2]),
+        ]
+        for ask in asks:
             with pytest.raises(InvalidInput) as raised:
                 ask()
             assert raised.value.code == "OAG-1001"
@@ -125,11 +130,12 @@ def test_a_model_that_nobody_offers(fleet: Fleet, client: Client) -> None:
         AutoGLMModel.from_pretrained("glm-none", api_key=fleet.key, base_url=fleet.url)
     assert f"the fleet offers '{MODEL}'" in str(raised.value)
     assert f"worker --controller {fleet.url} --model glm-none" in str(raised.value)
-    for ask in (
+    asks: list[Callable[[], Any]] = [
         lambda: client.call("generate", "glm-none", "x"),
         lambda: client.list("generate_stream", "glm-none", "x"),
         lambda: client.call("tokenize", "glm-none", "x"),
-    ):
+    ]
+    for ask in asks:
         with pytest.raises(NotFound) as raised:
             ask()
         assert raised.value.code == "OAG-1302"
