@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -122,8 +123,11 @@ def test_an_answer_that_is_cut_failed(kind: str, server: Server) -> None:
 
     server.steps = [step]
     with Client(kind, base_url=server.url) as client:
-        with pytest.raises(ConnectionFailed):
+        with pytest.raises(ConnectionFailed) as raised:
             client.list("generate_stream", "glm", "x")
+        told = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
+        assert KEY not in "".join(told.format())
+        assert raised.value.__context__ is None
         # What was read already is not asked for again.
         assert (len(server.seen), client.waits) == (1, [])
 
