@@ -10,7 +10,7 @@ from openautoglm._events import EVENT_BYTES_MAX, Event, Events
 SENT = (
     ": a comment\n\n"
     'event: delta\ndata: {"text": "大促\u2028\x85\x0b"}\n\n'
-    "data: no name\r\n\r\n"
+    "data: no\r\ndata: name\r\n\r\n"
     "event: end\rdata: one\rdata:two\r\r"
     "event: nothing\n\n"
     "id: 7\ndata\n\n"
@@ -18,7 +18,7 @@ SENT = (
 )
 WANTED = [
     Event("delta", '{"text": "大促\u2028\x85\x0b"}'),
-    Event("message", "no name"),
+    Event("message", "no\nname"),
     Event("end", "one\ntwo"),
     Event("message", ""),
 ]

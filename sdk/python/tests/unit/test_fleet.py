@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
@@ -13,12 +15,13 @@ from openautoglm import (
     Delta,
     InvalidInput,
     NotFound,
+    OpenAutoGLMError,
     ServerError,
     Timeout,
     UnexpectedResponse,
 )
 from openautoglm._events import EVENT_BYTES_MAX
-from support import KEY, Client, Script, problem, streamed
+from support import KEY, Client, Script, events, problem, streamed
 
 NODE = {
     "name": "w1",
@@ -235,6 +238,52 @@ def test_an_answer_comes_in_pieces(kind: str) -> None:
     assert json.loads(request.content) == {"prompt": "x", "max_tokens": 9, "stream": True}
     assert request.headers["accept"].startswith("text/event-stream")
     assert len(client.waits) == 1
+
+
+class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """Knows whether it was closed."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.content
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self.content
+
+    def close(self) -> None:
+        self.closed = True
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("last", [END, ("error", {"status": 503}), ("end", []), DELTA])
+def test_every_way_out_closes_the_answer(kind: str, last: tuple[str, Any]) -> None:
+    body = Body(events(DELTA, last))
+
+    def handler(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=body)
+
+    with Client(kind, handler) as client:
+        with contextlib.suppress(OpenAutoGLMError):
+            client.list("generate_stream", "glm", "x")
+        assert body.closed
+
+
+def test_refusals_are_read_and_closed(kind: str) -> None:
+    bodies = [Body(b'{"detail": "busy"}'), Body(b'{"detail": "no"}')]
+    left = list(bodies)
+
+    def handler(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(503 if len(left) > 1 else 400, stream=left.pop(0))
+
+    with Client(kind, handler) as client:
+        with pytest.raises(InvalidInput, match="400: no"):
+            client.list("generate_stream", "glm", "x")
+    assert [body.closed for body in bodies] == [True, True]
 
 
 def test_nothing_is_sent_before_the_first_piece_is_wanted() -> None:
