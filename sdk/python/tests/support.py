@@ -89,6 +89,20 @@ def problem(status: int, **members: Any) -> httpx.Response:
     return httpx.Response(status, content=json.dumps(body).encode(), headers=headers)
 
 
+def events(*pairs: tuple[str, Any]) -> bytes:
+    """Server-sent events, by name and data."""
+    return b"".join(
+        f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+        for name, data in pairs
+    )
+
+
+def streamed(*pairs: tuple[str, Any]) -> httpx.Response:
+    """An answer of such events."""
+    headers = {"content-type": "text/event-stream"}
+    return httpx.Response(200, content=events(*pairs), headers=headers)
+
+
 class Script:
     """A handler that gives one answer after the other, the last one for ever."""
 

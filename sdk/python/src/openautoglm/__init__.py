@@ -1,4 +1,4 @@
-"""Client of Open-AutoGLM, the autopilot for shops' services.
+"""Client of Open-AutoGLM, the autopilot for shops' services, and of its fleet of models.
 
 Owns the way from Python values to the HTTP API and back. Decides nothing itself: what to do, and
 why, is the server's answer.
@@ -22,28 +22,60 @@ from openautoglm.errors import (
     Timeout,
     UnexpectedResponse,
 )
-from openautoglm.models import Analysis, Component, Evidence, Finding, Health, Plan, PlannedAction
+from openautoglm.models import (
+    Analysis,
+    Component,
+    Delta,
+    Ending,
+    Evidence,
+    Finding,
+    Generation,
+    Health,
+    Lease,
+    ModelInfo,
+    Node,
+    NodeModel,
+    Plan,
+    PlannedAction,
+    Queue,
+    QueueLine,
+)
+from openautoglm.pretrained import AutoGLMModel
+from openautoglm.streams import AnswerStream, AsyncAnswerStream, GenerateOptions
 
 __all__ = [
     "APIError",
     "Analysis",
+    "AnswerStream",
+    "AsyncAnswerStream",
     "AsyncAutoClient",
     "AuthenticationError",
     "AutoClient",
+    "AutoGLMModel",
     "Component",
     "ConfigurationError",
     "Conflict",
     "ConnectionFailed",
+    "Delta",
+    "Ending",
     "Evidence",
     "FieldError",
     "Finding",
+    "GenerateOptions",
+    "Generation",
     "Health",
     "InvalidInput",
+    "Lease",
+    "ModelInfo",
+    "Node",
+    "NodeModel",
     "NotFound",
     "OpenAutoGLMError",
     "PermissionDenied",
     "Plan",
     "PlannedAction",
+    "Queue",
+    "QueueLine",
     "RateLimited",
     "ServerError",
     "Timeout",

@@ -16,7 +16,12 @@ Then:
 
     with AutoClient() as client:
         answer = client.analyze(metrics={{"cpu_usage": [95, 96, 98, 94]}})
-        print(answer.explain())"""
+        print(answer.explain())
+
+To start a controller and a worker of its fleet:
+
+    python -m openautoglm.core --role=controller --port=8080
+    python -m openautoglm.worker --controller http://127.0.0.1:8080 --model NAME"""
 
 
 def main() -> None:

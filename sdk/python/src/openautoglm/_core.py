@@ -5,18 +5,27 @@ Nothing here waits or sends.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Generic, NoReturn, SupportsIndex, TypeVar
-from urllib.parse import quote
+from typing import Any, NoReturn, SupportsIndex
 
 import httpx
-from pydantic import BaseModel, ValidationError
 
+from openautoglm._call import (
+    Call,
+    Record,
+    T,
+    json_answer,
+    json_bytes,
+    json_object,
+    json_or_none,
+    reads,
+    segment,
+    unexpected,
+    unread,
+)
 from openautoglm._retry import Attempts, Outcome, retry_after_s
 from openautoglm._values import Metrics, integer_json, metrics_json, number_json, time_json
 from openautoglm._version import __version__
@@ -25,6 +34,7 @@ from openautoglm.errors import (
     ConfigurationError,
     ConnectionFailed,
     FieldError,
+    OpenAutoGLMError,
     Timeout,
     UnexpectedResponse,
     class_of,
@@ -41,24 +51,6 @@ _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _DETAIL_CHARS_MAX = 500
 # Shorter ones could be part of any word.
 _REDACTED_CHARS_MIN = 8
-
-T = TypeVar("T")
-Model = TypeVar("Model", bound=BaseModel)
-Record = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Call(Generic[T]):
-    """One request to be sent, and how its answer is read."""
-
-    method: str
-    path: str
-    parse: Callable[[httpx.Response], T]
-    params: Mapping[str, Any] | None = None
-    content: bytes | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    #: Error statuses that are an answer all the same.
-    answers: frozenset[int] = frozenset()
 
 
 class _Credential:
@@ -121,7 +113,7 @@ class Core:
         headers.setdefault("Accept", "application/json, application/problem+json")
         if call.content is not None:
             headers.setdefault("Content-Type", "application/json")
-        timeout = httpx.Timeout(self.timeout).as_dict()
+        timeout = httpx.Timeout(self.timeout, read=self._patience_s(call)).as_dict()
         try:
             url = httpx.URL(self.base_url + call.path)
         except httpx.InvalidURL as error:
@@ -145,37 +137,33 @@ class Core:
             OpenAutoGLMError: It failed.
         """
         if isinstance(outcome, httpx.RequestError):
-            raise self._failure(outcome)
+            raise self.failure(call, outcome)
         # The request holds the key, and responses get stored and printed.
         outcome.request = httpx.Request(call.method, outcome.request.url)
         if not outcome.is_success and outcome.status_code not in call.answers:
             raise self._api_error(outcome)
         return call.parse(outcome)
 
-    def _failure(self, error: httpx.RequestError) -> Exception:
+    def failure(self, call: Call[Any], error: httpx.RequestError) -> OpenAutoGLMError:
+        """What is raised for a connection that failed."""
         # Not chained: the frames below hold the request with its headers, and error trackers
         # record the variables of frames.
         cause = self._credential.redact(f"{type(error).__name__}: {error}".removesuffix(": "))
         if isinstance(error, httpx.TimeoutException):
-            return Timeout(f"no answer from {self.base_url} within {self.timeout:g} s ({cause})")
+            late = isinstance(error, httpx.ReadTimeout)
+            waited_s = self._patience_s(call) if late else self.timeout
+            return Timeout(f"no answer from {self.base_url} within {waited_s:g} s ({cause})")
         if isinstance(error, httpx.TransportError):
             return ConnectionFailed(f"no connection to {self.base_url} ({cause})")
         return UnexpectedResponse(f"the answer of {self.base_url} cannot be read ({cause})")
 
-    def _api_error(self, response: httpx.Response) -> APIError:
+    def problem(self, status: int, problem: Record, response: httpx.Response) -> APIError:
+        """What is raised for a problem document."""
         redact = self._credential.redact
-        body = _json_or_none(response)
-        problem = body if isinstance(body, dict) else {}
-        # The OpenAI-compatible paths put everything one level down.
-        inner = problem.get("error")
-        if isinstance(inner, dict):
-            problem = {"detail": inner.get("message"), "code": inner.get("code")}
-        elif body is None and response.headers.get("content-type", "").startswith("text/plain"):
-            problem = {"detail": response.text.strip()}
         detail = _text(problem.get("detail"))
         request_id = _text(problem.get("request_id")) or response.headers.get("x-request-id")
-        return class_of(response.status_code)(
-            response.status_code,
+        return class_of(status)(
+            status,
             code=_text(problem.get("code")),
             title=redact(_text(problem.get("title")) or response.reason_phrase) or None,
             detail=redact(detail)[:_DETAIL_CHARS_MAX] if detail else None,
@@ -183,6 +171,20 @@ class Core:
             errors=tuple(_field_errors(problem.get("errors"), redact)),
             retry_after=retry_after_s(response),
         )
+
+    def _api_error(self, response: httpx.Response) -> APIError:
+        body = json_or_none(response)
+        problem = body if isinstance(body, dict) else {}
+        # The OpenAI-compatible paths put everything one level down.
+        inner = problem.get("error")
+        if isinstance(inner, dict):
+            problem = {"detail": inner.get("message"), "code": inner.get("code")}
+        elif body is None and response.headers.get("content-type", "").startswith("text/plain"):
+            problem = {"detail": response.text.strip()}
+        return self.problem(response.status_code, problem, response)
+
+    def _patience_s(self, call: Call[Any]) -> float:
+        return self.timeout if call.patience_s is None else call.patience_s
 
     # The calls.
 
@@ -203,8 +205,8 @@ class Core:
             "step_ms": integer_json(step_ms, "step_ms"),
         }
         given = {name: value for name, value in body.items() if value is not None}
-        parse = _reads(Analysis)
-        return Call("POST", "/api/v1/analyze", parse, content=_json_bytes(given))
+        parse = reads(Analysis)
+        return Call("POST", "/api/v1/analyze", parse, content=json_bytes(given))
 
     def health(self) -> Call[Health]:
         """Readiness. That some part is not well is an answer, not an error."""
@@ -212,7 +214,7 @@ class Core:
 
         def parse(response: httpx.Response) -> Health:
             try:
-                return _reads(Health)(response)
+                return reads(Health)(response)
             except UnexpectedResponse:
                 if response.is_success:
                     raise
@@ -224,13 +226,11 @@ class Core:
     def signals(self, signals: Iterable[Mapping[str, Any]]) -> Call[Any]:
         """Observations to be taken in."""
         batch = [_signal_json(signal, at) for at, signal in enumerate(signals)]
-        return self.effect("POST", "/api/v1/signals", _json_answer, content=_json_bytes(batch))
+        return self.effect("POST", "/api/v1/signals", json_answer, content=json_bytes(batch))
 
     def plan(self, plan_id: str) -> Call[Record]:
         """One plan."""
-        if not plan_id or plan_id in {".", ".."}:
-            raise ValueError(f"plan_id: {plan_id!r} is no id")
-        return Call("GET", f"/api/v1/plans/{quote(plan_id, safe='')}", _object)
+        return Call("GET", f"/api/v1/plans/{segment(plan_id, 'plan_id')}", json_object)
 
     def raw(
         self,
@@ -245,11 +245,11 @@ class Core:
         if not path.startswith("/"):
             raise ValueError(f"path: {path!r} does not begin with '/'")
         method = method.upper()
-        content = None if json is None else _json_bytes(json)
+        content = None if json is None else json_bytes(json)
         given = headers or {}
         if method in _READING:
-            return Call(method, path, _unread, params, content, given)
-        return self.effect(method, path, _unread, params, content, given, idempotency_key)
+            return Call(method, path, unread, params, content, given)
+        return self.effect(method, path, unread, params, content, given, idempotency_key)
 
     def effect(
         self,
@@ -289,12 +289,12 @@ class Pages:
         return Call("GET", self._path, self._parse, params={**self._params, **token} or None)
 
     def _parse(self, response: httpx.Response) -> list[Record]:
-        page = _object(response)
+        page = json_object(response)
         items, token = page.get("items"), page.get("next_page_token")
         if not isinstance(items, list) or not isinstance(token, str | None):
-            raise _unexpected(response, "a page with items")
+            raise unexpected(response, "a page with items")
         if token in self._seen:
-            raise _unexpected(response, "a page token that was not there before")
+            raise unexpected(response, "a page token that was not there before")
         self._token = token
         self._ended = not token
         if token:
@@ -338,60 +338,6 @@ def _signal_json(signal: Mapping[str, Any], at: int) -> Record:
     if body.get("at") is not None:
         body["at"] = time_json(body["at"], f"{place}.at")
     return body
-
-
-def _json_bytes(value: Any) -> bytes:
-    # ASCII, because half a surrogate pair in a text can be escaped but not encoded.
-    return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
-
-
-def _json_or_none(response: httpx.Response) -> Any:
-    try:
-        return response.json()
-    except (ValueError, RecursionError):
-        return None
-
-
-def _reads(model: type[Model]) -> Callable[[httpx.Response], Model]:
-    def parse(response: httpx.Response) -> Model:
-        body = _object(response)
-        try:
-            return model.model_validate(body)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            place = ".".join(str(part) for part in first["loc"])
-            wrong = f"{place}: {first['msg']}"
-        raise _unexpected(response, f"another {model.__name__.lower()} ({wrong})")
-
-    return parse
-
-
-def _object(response: httpx.Response) -> Record:
-    body = _json_or_none(response)
-    if not isinstance(body, dict):
-        raise _unexpected(response, "a JSON object")
-    return body
-
-
-def _json_answer(response: httpx.Response) -> Any:
-    if not response.content:
-        return None
-    body = _json_or_none(response)
-    if body is None and response.content.strip() != b"null":
-        raise _unexpected(response, "JSON")
-    return body
-
-
-def _unread(response: httpx.Response) -> httpx.Response:
-    return response
-
-
-def _unexpected(response: httpx.Response, wanted: str) -> UnexpectedResponse:
-    media = response.headers.get("content-type", "no content type")
-    return UnexpectedResponse(
-        f"{response.request.method} {response.request.url.path}: expected {wanted}, "
-        f"got status {response.status_code} with {media}"
-    )
 
 
 def _text(value: Any) -> str | None:

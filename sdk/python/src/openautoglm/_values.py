@@ -109,6 +109,28 @@ def integer_json(value: SupportsIndex | None, field: str) -> int | None:
         raise TypeError(f"{field}: expected a whole number, got {_type(value)}") from None
 
 
+def tokens_json(tokens: Iterable[SupportsIndex] | SupportsToList, field: str) -> list[int]:
+    """Tokens as a list of whole numbers.
+
+    Raises:
+        TypeError: They are none; says which.
+        ValueError: One is below 0.
+    """
+    listed = tokens.tolist() if isinstance(tokens, SupportsToList) else tokens
+    unordered = isinstance(listed, str | bytes | bytearray | Mapping | set | frozenset)
+    if unordered or not isinstance(listed, Iterable):
+        raise TypeError(f"{field}: expected tokens, got {_type(tokens)}")
+    numbers = []
+    for at, token in enumerate(listed):
+        number = integer_json(token, f"{field}[{at}]")
+        if number is None:
+            raise TypeError(f"{field}[{at}]: expected a whole number, got NoneType")
+        if number < 0:
+            raise ValueError(f"{field}[{at}]: {number} is below 0")
+        numbers.append(number)
+    return numbers
+
+
 def time_json(value: datetime | int | str, field: str) -> int | str:
     """A moment: RFC 3339, or milliseconds since 1970.
 

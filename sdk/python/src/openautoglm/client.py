@@ -1,19 +1,25 @@
-"""The clients, one for threads and one for asyncio. What they do is in ``_core``."""
+"""The clients, one for threads and one for asyncio. What they do is in ``_core`` and ``_fleet``."""
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import httpx
 
-from openautoglm._core import DEFAULT_RETRIES, DEFAULT_TIMEOUT_S, Call, Core, Pages, Record, T
+from openautoglm import _fleet
+from openautoglm._asyncio import AsyncAutoClient
+from openautoglm._call import Call, Record, T
+from openautoglm._core import DEFAULT_RETRIES, DEFAULT_TIMEOUT_S, Core, Pages
 from openautoglm._retry import Outcome
 from openautoglm._values import Metrics
-from openautoglm.models import Analysis, Health
+from openautoglm.models import Analysis, Delta, Generation, Health, ModelInfo, Node, Queue
+from openautoglm.streams import AnswerStream, GenerateOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["AsyncAutoClient", "AutoClient"]
 
@@ -50,6 +56,11 @@ class AutoClient:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._core!r})"
+
+    @property
+    def base_url(self) -> str:
+        """Where the server is."""
+        return self._core.base_url
 
     def __enter__(self) -> AutoClient:
         return self
@@ -111,6 +122,70 @@ class AutoClient:
         """Every story, from its first finding to its end, page by page as they are asked for."""
         return self.items("/api/v1/stories", page_size=page_size, **filters)
 
+    def nodes(self) -> list[Node]:
+        """The nodes of the fleet."""
+        return self._send(_fleet.nodes())
+
+    def node(self, name: str) -> Node:
+        """One node of the fleet."""
+        return self._send(_fleet.node(name))
+
+    def cordon_node(self, name: str, reason: str) -> Node:
+        """Gives a node nothing new; what it has it finishes. The reason is kept."""
+        return self._send(_fleet.operate(self._core, name, "cordon", reason))
+
+    def uncordon_node(self, name: str, reason: str) -> Node:
+        """Lets a node work again."""
+        return self._send(_fleet.operate(self._core, name, "uncordon", reason))
+
+    def disconnect_node(self, name: str, reason: str) -> Node:
+        """Ends a node's session; its work goes to others at once. The node may come back."""
+        return self._send(_fleet.operate(self._core, name, "disconnect", reason))
+
+    def models(self) -> list[ModelInfo]:
+        """The models that the fleet offers."""
+        return self._send(_fleet.models())
+
+    def queues(self, most: SupportsIndex | None = None) -> list[Queue]:
+        """What waits and what runs, model by model; ``most`` lines of each, 20 unless told."""
+        return self._send(_fleet.queues(most))
+
+    def generate(
+        self, model: str, prompt: str | None = None, **options: Unpack[GenerateOptions]
+    ) -> Generation:
+        """Asks a model for an answer, and waits for all of it.
+
+        Args:
+            model: Which model, by its name in ``models()``.
+            prompt: A text to go on from; or else ``messages`` among the options.
+            options: See GenerateOptions.
+
+        Raises:
+            NotFound: No worker offers the model.
+            InvalidInput: The server or the model cannot use the input.
+            ServerError: The model gives no answer now.
+            OpenAutoGLMError: Anything else that went wrong.
+        """
+        return self._send(_fleet.generate(model, prompt, **options))
+
+    def generate_stream(
+        self, model: str, prompt: str | None = None, **options: Unpack[GenerateOptions]
+    ) -> AnswerStream:
+        """Asks a model for an answer that is read while it is written; see ``generate``.
+
+        The question is sent when the first piece is asked for. Leaving the loop ends the work.
+        """
+        answer = _fleet.Answer(self._core, _fleet.generate_stream(model, prompt, **options))
+        return AnswerStream(self._deltas(answer), answer)
+
+    def tokenize(self, model: str, text: str) -> list[int]:
+        """A text as the tokens of a model."""
+        return self._send(_fleet.tokenize(model, text))
+
+    def detokenize(self, model: str, tokens: Iterable[SupportsIndex]) -> str:
+        """Tokens of a model as a text."""
+        return self._send(_fleet.detokenize(model, tokens))
+
     def items(self, path: str, **params: Any) -> Iterator[Record]:
         """The items of any list of the server, page by page as they are asked for."""
         return self._items(Pages(path, params))
@@ -136,122 +211,51 @@ class AutoClient:
         while (call := pages.next_call()) is not None:
             yield from self._send(call)
 
+    def _deltas(self, answer: _fleet.Answer) -> Generator[Delta, None, None]:
+        response = self._open(answer.call)
+        lost = None
+        try:
+            answer.begin(response)
+            for piece in response.iter_bytes():
+                yield from answer.take(piece, response)
+                if answer.end is not None:
+                    break
+        except httpx.RequestError as error:
+            lost = error
+        finally:
+            response.close()
+        answer.over(lost)
+
     def _send(self, call: Call[T]) -> T:
+        return self._core.finish(call, self._try(call, stream=False))
+
+    def _open(self, call: Call[httpx.Response]) -> httpx.Response:
+        outcome = self._try(call, stream=True)
+        if isinstance(outcome, httpx.Response) and not outcome.is_success:
+            outcome = self._read(outcome)
+        return self._core.finish(call, outcome)
+
+    def _read(self, response: httpx.Response) -> Outcome:
+        try:
+            response.read()
+        except httpx.RequestError as error:
+            return error
+        finally:
+            response.close()
+        return response
+
+    def _try(self, call: Call[Any], *, stream: bool) -> Outcome:
         request = self._core.request(call)
         attempts = self._core.attempts(call)
         while True:
             outcome: Outcome
             try:
-                outcome = self._http.send(request)
+                outcome = self._http.send(request, stream=stream)
             except httpx.RequestError as error:
                 outcome = error
             wait_s = attempts.wait_s(outcome)
             if wait_s is None:
-                return self._core.finish(call, outcome)
+                return outcome
+            if stream and isinstance(outcome, httpx.Response):
+                outcome.close()
             self._sleep(wait_s)
-
-
-class AsyncAutoClient:
-    """The same for asyncio; see AutoClient for parameters and errors."""
-
-    def __init__(
-        self,
-        api_key: str | None = None,
-        base_url: str | None = None,
-        timeout: float = DEFAULT_TIMEOUT_S,
-        retries: int = DEFAULT_RETRIES,
-        *,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        self._core = Core(api_key, base_url, timeout, retries)
-        self._http = httpx.AsyncClient(transport=transport, **self._core.http_options())
-        self._sleep = asyncio.sleep
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._core!r})"
-
-    async def __aenter__(self) -> AsyncAutoClient:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Closes the connections. The client cannot be used afterwards."""
-        await self._http.aclose()
-
-    #: The name that ``contextlib.aclosing`` looks for.
-    aclose = close
-
-    async def analyze(
-        self,
-        metrics: Metrics,
-        context: str | None = None,
-        service: str | None = None,
-        replicas: SupportsIndex | None = None,
-        step_ms: SupportsIndex | None = None,
-    ) -> Analysis:
-        """See AutoClient.analyze."""
-        return await self._send(self._core.analyze(metrics, context, service, replicas, step_ms))
-
-    async def health(self) -> Health:
-        """See AutoClient.health."""
-        return await self._send(self._core.health())
-
-    async def signals(self, signals: Iterable[Mapping[str, Any]]) -> Any:
-        """See AutoClient.signals."""
-        return await self._send(self._core.signals(signals))
-
-    def plans(self, *, page_size: int | None = None, **filters: Any) -> AsyncIterator[Record]:
-        """See AutoClient.plans; to be read with ``async for``."""
-        return self.items("/api/v1/plans", page_size=page_size, **filters)
-
-    async def plan(self, plan_id: str) -> Record:
-        """See AutoClient.plan."""
-        return await self._send(self._core.plan(plan_id))
-
-    def stories(self, *, page_size: int | None = None, **filters: Any) -> AsyncIterator[Record]:
-        """See AutoClient.stories; to be read with ``async for``."""
-        return self.items("/api/v1/stories", page_size=page_size, **filters)
-
-    def items(self, path: str, **params: Any) -> AsyncIterator[Record]:
-        """See AutoClient.items; to be read with ``async for``."""
-        return self._items(Pages(path, params))
-
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: Any = None,
-        params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        idempotency_key: str | None = None,
-    ) -> httpx.Response:
-        """See AutoClient.request."""
-        call = self._core.raw(method, path, json, params, headers, idempotency_key)
-        return await self._send(call)
-
-    async def _items(self, pages: Pages) -> AsyncIterator[Record]:
-        while (call := pages.next_call()) is not None:
-            for item in await self._send(call):
-                yield item
-
-    async def _send(self, call: Call[T]) -> T:
-        request = self._core.request(call)
-        attempts = self._core.attempts(call)
-        while True:
-            outcome: Outcome
-            try:
-                outcome = await self._http.send(request)
-            except httpx.RequestError as error:
-                outcome = error
-            wait_s = attempts.wait_s(outcome)
-            if wait_s is None:
-                return self._core.finish(call, outcome)
-            await self._sleep(wait_s)

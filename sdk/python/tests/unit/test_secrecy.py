@@ -68,7 +68,12 @@ def test_frames_of_a_lost_connection_do_not_hold_it(kind: str) -> None:
         with pytest.raises(OpenAutoGLMError) as raised:
             client.call("analyze", METRICS)
         told = all_of(raised.value)
-        assert "attempts = <openautoglm._retry.Attempts" in told
+        assert "outcome = ConnectError(" in told
+        assert KEY not in told
+        with pytest.raises(OpenAutoGLMError) as raised:
+            client.list("generate_stream", "glm", "x")
+        told = all_of(raised.value)
+        assert "answer = <openautoglm._fleet.Answer" in told
         assert KEY not in told
 
 

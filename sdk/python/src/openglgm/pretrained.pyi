@@ -1,0 +1,1 @@
+from openautoglm.pretrained import *

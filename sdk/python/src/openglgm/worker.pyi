@@ -1,0 +1,1 @@
+from openautoglm.worker import *
