@@ -120,7 +120,12 @@ impl State {
         match best {
             Some((_, _, session)) => Ok(session),
             None if serve => {
-                let problem = format!("no worker of {model:?} that is there can do this");
+                let what = match skill {
+                    Skill::Embed => "makes embeddings",
+                    Skill::Tokenize => "knows its tokens (a model behind an upstream keeps them)",
+                    _ => "can do this",
+                };
+                let problem = format!("no worker of {model:?} that is there {what}");
                 Err(EngineError::refused("model", problem))
             }
             None => Err(no_worker(model.to_owned())),

@@ -236,8 +236,11 @@ impl State {
 
     /// Ends what waits for a model that nobody has served for a while.
     pub(super) fn end_unserved(&mut self, now: Moment) {
-        let fleet = self.scheduler.fleet();
-        let orphaned = |model: &&str| fleet.window(model).is_none();
+        let offered = |model: &str| {
+            let mut nodes = self.nodes.values().filter(|node| !node.is_held_back());
+            nodes.any(|node| node.offers.contains_key(model))
+        };
+        let orphaned = |model: &&str| !offered(model);
         let waiting = |model: &&str| self.scheduler.queue(model).is_some_and(|q| !q.is_empty());
         let models: Vec<String> =
             self.scheduler.models().filter(waiting).filter(orphaned).map(str::to_owned).collect();
@@ -247,11 +250,18 @@ impl State {
             if now.since(since) < UNSERVED_MAX {
                 continue;
             }
+            let error = match self.scheduler.fleet().window(&model) {
+                Some(_) => EngineError::Unavailable("all its workers are held back".to_owned()),
+                None => no_worker(model.clone()),
+            };
             let of_it = |(_, job): &(&GenerationId, &Job)| job.request.model == model;
             let tasks: Vec<GenerationId> =
                 self.jobs.iter().filter(of_it).map(|(task, _)| *task).collect();
             for task in tasks {
-                self.end(task, Err(no_worker(model.clone())), now);
+                let begun = self.jobs.get(&task).is_some_and(|job| job.run.is_some());
+                if !begun {
+                    self.end(task, Err(error.clone()), now);
+                }
             }
         }
     }

@@ -117,12 +117,17 @@ impl Node {
         self.link.as_ref().is_some_and(|link| link.session == session)
     }
 
+    /// Whether it is given nothing by somebody's word.
+    pub(super) const fn is_held_back(&self) -> bool {
+        self.draining || self.cordoned
+    }
+
     /// What the scheduler is to think of one of its models.
     pub(super) fn health(&self, offered: &Offered, now: Moment) -> Health {
         let rests = offered.rests_until.is_some_and(|until| now < until);
         if self.presence != Presence::Here || rests {
             Health::Suspect
-        } else if self.draining || self.cordoned {
+        } else if self.is_held_back() {
             Health::Draining
         } else {
             Health::Ready

@@ -251,6 +251,9 @@ async fn a_cordoned_node_is_given_nothing() {
     }
     let begun = |node: &super::world::NodeHandle| node.engine.begun.load(Ordering::SeqCst);
     assert_eq!((begun(&one), begun(&two)), (0, 5));
+    assert!(world.cluster.cordon(&name("two"), true));
+    let error = world.ask(3).await.unwrap_err();
+    assert!(error.to_string().contains("held back"), "{error}");
     assert!(world.cluster.cordon(&name("one"), false));
     let queues = world.cluster.queues(10);
     assert_eq!((queues[0].model.as_str(), queues[0].slots), ("m", 5));

@@ -163,6 +163,9 @@ async fn operate(
     reason: &str,
 ) -> Answer<Response> {
     session.require(api, permissions::NODE_OPERATE, None).await?;
+    if reason.trim().is_empty() {
+        return Err(Failure::field("reason", "is missing; it goes into the ledger"));
+    }
     let fleet = fleet(api)?;
     if fleet.node(&name).is_none() {
         return Err(Problem::not_found("node", &name).into());
