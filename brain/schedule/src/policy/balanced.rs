@@ -20,6 +20,7 @@ const LIMIT_EVERY: u32 = 2;
 
 /// How far the default leans to the short, and when the oldest has its turn.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Balanced {
     /// Every how many dispatches is one of the oldest, once the oldest has waited beyond the
     /// queue's patience: 1 is each of them, and 2 the least where patience is at its limit.

@@ -14,6 +14,7 @@ use crate::time::Moment;
 pub struct Level {
     /// How long a task runs before it is looked at again. An engine stops between two steps only,
     /// so a slice is lengthened to whole steps.
+    #[serde(with = "crate::time::millis", rename = "slice_ms")]
     pub slice: Duration,
     /// Whether a task that comes back goes behind the others of its level (round robin) or to its
     /// place by age (first come, first served).
@@ -22,12 +23,14 @@ pub struct Level {
 
 /// The levels, and where a new task enters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct MlfqConfig {
     /// From the first to the last. At least one.
     pub levels: Vec<Level>,
     /// The level of new tasks; 0 is the first.
     pub entry: u8,
     /// A task that has waited this long at a time goes before all levels, and is not sent back.
+    #[serde(with = "crate::time::millis", rename = "boost_ms")]
     pub boost: Duration,
 }
 

@@ -10,10 +10,12 @@ use crate::task::{Class, Ticket};
 
 /// How classes give way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct PriorityConfig {
     /// Whether a more urgent task takes the place of a running one.
     pub preempts: bool,
     /// After each such wait a task counts as one class more urgent.
+    #[serde(with = "crate::time::millis", rename = "age_ms")]
     pub age: Duration,
 }
 

@@ -9,6 +9,7 @@ use crate::time::{micros, seconds};
 
 /// How much a queue takes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Bounds {
     /// Tasks that may wait.
     pub tasks_max: usize,

@@ -80,14 +80,17 @@ impl Drain {
 /// was seen, a multiple of the mean of those who had to wait stands in for it, since in queues with
 /// a steady load the longest wait is a few times that mean.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Patience {
     /// Times the longest wait in the order of arrival, which is forgotten within an hour or so.
     pub longest: f64,
     /// Times the mean of such waits.
     pub mean: f64,
     /// Never less than this.
+    #[serde(with = "crate::time::millis", rename = "least_ms")]
     pub least: Duration,
     /// Never more than this, whatever was seen.
+    #[serde(with = "crate::time::millis", rename = "most_ms")]
     pub most: Duration,
 }
 

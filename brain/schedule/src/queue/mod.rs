@@ -34,6 +34,7 @@ pub const CLASS_TURN: u32 = 8;
 
 /// How a queue orders and what it takes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct QueueConfig {
     /// The order within a lane.
     pub policy: PolicyKind,
@@ -46,6 +47,7 @@ pub struct QueueConfig {
     /// When the oldest has its turns.
     pub patience: Patience,
     /// When a less urgent class has its turns.
+    #[serde(with = "crate::time::millis", rename = "class_patience_ms")]
     pub class_patience: Duration,
     /// Share of busy slots from which background work is held back.
     pub background_load_max: f64,

@@ -34,6 +34,7 @@ const TOLD_MAX: f64 = 1e9;
 
 /// How a scheduler decides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Queues, each of its own model.
     pub queues: BTreeMap<String, QueueConfig>,
@@ -42,6 +43,7 @@ pub struct Config {
     /// Which worker takes a task.
     pub balance: BalanceKind,
     /// Over which time a late worker opens its slots.
+    #[serde(with = "crate::time::millis", rename = "warm_up_ms")]
     pub warm_up: Duration,
     /// Weights of tenants; 1 unless told.
     pub weights: BTreeMap<Tenant, f64>,
