@@ -14,6 +14,7 @@ use oag_runtime::{
     Clock, OnError, Shutdown, ShutdownHandle, Supervisor, SystemClock, TaskKind, init_telemetry,
 };
 use oag_types::{PrincipalKind, Role, Tenant};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 
 use crate::config::Config;
@@ -32,6 +33,7 @@ pub(crate) fn run(args: &UpArgs) -> Result<ExitCode> {
     let data = DataDir::open(&args.data)?;
     let config = Config::read(args, &data)?;
     let _telemetry = init_telemetry(&config.telemetry)?;
+    raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -40,6 +42,18 @@ pub(crate) fn run(args: &UpArgs) -> Result<ExitCode> {
     // What is still running after the drain is not waited for.
     runtime.shutdown_timeout(Duration::from_millis(200));
     Ok(code)
+}
+
+/// As many open files as the system allows: each connection is one, and the usual limit is far below
+/// what a fleet of nodes needs.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, raised)
+    {
+        tracing::warn!(%error, limit = limit.current, "the limit of open files stays");
+    }
 }
 
 /// The sample service of demos and tests.
