@@ -66,6 +66,12 @@ impl Outlet {
         self.give(border)
     }
 
+    /// What came so far was given out before, by somebody else.
+    pub(super) fn skip(&mut self) {
+        let _ = self.take();
+        self.tokens.clear();
+    }
+
     /// What is left at the end: nothing is held back any more, but for what follows a stop text.
     pub(super) fn finish(&mut self) -> Delta {
         if self.decide(true) == Step::On {

@@ -64,7 +64,7 @@ impl Piece {
             }
         }
         // That was said already.
-        let _ = self.outlet.take();
+        self.outlet.skip();
         Ok((tokens.len() >= self.limit).then(|| self.ending(Finish::Length)))
     }
 

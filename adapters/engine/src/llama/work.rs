@@ -174,7 +174,8 @@ impl<'m> Work<'m> {
 
     /// One step of everything under way.
     fn step(&mut self) -> Ended {
-        let shares = self.shares();
+        let unread: Vec<usize> = self.active.iter().map(Piece::unread).collect();
+        let shares = shares(&unread, self.model.step_tokens());
         if shares.is_empty() {
             return Ok(());
         }
@@ -196,34 +197,6 @@ impl<'m> Work<'m> {
             self.draw(at, place)?;
         }
         Ok(())
-    }
-
-    /// How many tokens of each are read in this step: one of each answer, and then prompts share
-    /// what is left.
-    fn shares(&self) -> Vec<(usize, usize)> {
-        let mut left = self.model.step_tokens();
-        let mut shares = Vec::new();
-        let mut prompts = Vec::new();
-        for (at, piece) in self.active.iter().enumerate() {
-            if piece.unread() == 1 {
-                shares.push((at, 1));
-                left = left.saturating_sub(1);
-            } else {
-                prompts.push((at, piece.unread()));
-            }
-        }
-        prompts.sort_by_key(|(_, unread)| *unread);
-        let mut count = prompts.len();
-        for (at, unread) in prompts {
-            let share = unread.min(left.div_ceil(count)).min(left);
-            if share > 0 {
-                shares.push((at, share));
-            }
-            left -= share;
-            count -= 1;
-        }
-        shares.sort_unstable();
-        shares
     }
 
     /// Fills the batch; which answers get a token, and where their scores will be.
@@ -314,5 +287,40 @@ impl<'m> Work<'m> {
 
     fn say(&self, report: Report) -> Ended {
         self.reports.send(report).map_err(|_| "nobody listens".to_owned())
+    }
+}
+
+/// How many tokens of each are read in one step: one of each answer, and then prompts share what
+/// is left.
+fn shares(unread: &[usize], room: usize) -> Vec<(usize, usize)> {
+    let (answers, mut prompts): (Vec<_>, Vec<_>) =
+        unread.iter().copied().enumerate().partition(|(_, unread)| *unread == 1);
+    let mut shares = answers;
+    let mut left = room.saturating_sub(shares.len());
+    // What a short one does not need goes to the longer ones.
+    prompts.sort_by_key(|(_, unread)| *unread);
+    let mut count = prompts.len();
+    for (at, unread) in prompts {
+        let share = unread.min(left.div_ceil(count)).min(left);
+        if share > 0 {
+            shares.push((at, share));
+        }
+        left -= share;
+        count -= 1;
+    }
+    shares.sort_unstable();
+    shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_answer_goes_on_beside_prompts_however_long() {
+        assert_eq!(shares(&[1, 500, 1, 40, 700], 64), [(0, 1), (1, 21), (2, 1), (3, 21), (4, 20)]);
+        assert_eq!(shares(&[1, 500, 5], 64), [(0, 1), (1, 58), (2, 5)]);
+        assert_eq!(shares(&[900, 1], 2), [(0, 1), (1, 1)]);
+        assert_eq!(shares(&[], 64), []);
     }
 }

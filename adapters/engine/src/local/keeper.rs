@@ -20,6 +20,8 @@ const LINE_BYTES_MAX: usize = 4096;
 const HEALTHY: Duration = Duration::from_secs(60);
 /// How long a process that said its last word may take to end.
 const ENDING: Duration = Duration::from_secs(2);
+/// How long its last lines may take to come.
+const LAST_LINES: Duration = Duration::from_millis(200);
 /// How often the drain looks whether answers are still under way.
 const DRAIN_STEP: Duration = Duration::from_millis(20);
 
@@ -127,9 +129,15 @@ async fn serve(desk: &Desk, child: &mut Child, last: &mut String) -> Result<(), 
             told = pass_on(orders, &mut input) => told,
         }
     };
+    let log = log(&desk.config.model, errors, last);
+    tokio::pin!(listen, log);
     tokio::select! {
-        result = listen => result,
-        never = log(&desk.config.model, errors, last) => match never {},
+        result = &mut listen => {
+            // Why it ended may still be on its way.
+            let _ = tokio::time::timeout(LAST_LINES, &mut log).await;
+            result
+        }
+        () = &mut log => listen.await,
     }
 }
 
@@ -171,7 +179,7 @@ async fn write(input: &mut ChildStdin, order: &Order) -> std::io::Result<()> {
 }
 
 /// Passes on what the process writes for people, and keeps its last line.
-async fn log(model: &str, errors: ChildStderr, last: &mut String) -> std::convert::Infallible {
+async fn log(model: &str, errors: ChildStderr, last: &mut String) {
     let mut errors = BufReader::new(errors);
     let mut line = Vec::new();
     loop {
@@ -183,7 +191,7 @@ async fn log(model: &str, errors: ChildStderr, last: &mut String) -> std::conver
                 line.extend_from_slice(&bytes[..end.unwrap_or(used).min(room)]);
                 (used, end.is_some())
             }
-            _ => return std::future::pending().await,
+            _ => return,
         };
         errors.consume(used);
         if whole {
