@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(
             text,
             "{\"description\": \"a < b\", \"name\": \"f\", \"parameters\": {\"type\": \"object\"}}\n\
-             USER:hiASSISTANT:[[[\"a\", 1]]]TOOL:3(c1)/quick"
+             USER:hiASSISTANT:[[('a', 1)]]TOOL:3(c1)/quick"
         );
     }
 

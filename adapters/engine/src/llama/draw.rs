@@ -226,11 +226,11 @@ mod tests {
 
     #[test]
     fn a_flat_start_is_sorted_as_far_as_needed() {
-        let scores = vec![0.0_f32; 10_000];
+        let scores = vec![0.0_f32; 2_000];
         let half = Sampling { top_p: Some(0.5), seed: Some(1), ..Sampling::default() };
-        let came = drawn(half, &scores, 3_000);
-        assert!(came.keys().all(|token| *token < 5_000), "only the first half, by number");
-        assert!(came.keys().any(|token| *token > 4_000));
+        let came = drawn(half, &scores, 300);
+        assert!(came.keys().all(|token| *token < 1_000), "only the first half, by number");
+        assert!(came.keys().any(|token| *token > 800));
     }
 
     #[test]

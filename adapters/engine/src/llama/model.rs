@@ -18,6 +18,9 @@ use crate::local::{LocalConfig, MemoryKind};
 
 /// The window where the settings name none, if the model's own is not smaller.
 const WINDOW_DEFAULT: u32 = 8_192;
+/// Ways to attend, as llama.cpp numbers them.
+const EXACT: i32 = 0;
+const AS_IT_FITS: i32 = -1;
 /// What a GGUF file begins with.
 const MAGIC: &[u8] = b"GGUF";
 
@@ -74,6 +77,8 @@ impl Model {
             MemoryKind::F16 => KvCacheType::F16,
             MemoryKind::Q8 => KvCacheType::Q8_0,
         };
+        // The fast way to attend rounds to two bytes inside.
+        let attention = if self.config.memory == MemoryKind::F32 { EXACT } else { AS_IT_FITS };
         let memory = u32::try_from(self.memory_tokens()).unwrap_or(u32::MAX);
         let params = LlamaContextParams::default()
             .with_n_ctx(NonZeroU32::new(memory))
@@ -86,6 +91,7 @@ impl Model {
             .with_type_v(kind)
             .with_kv_unified(true)
             .with_swa_full(true)
+            .with_flash_attention_policy(attention)
             .with_no_perf(true);
         let mut context = self.llama.new_context(&self.backend, params).map_err(|_| {
             let said = log::last_words().unwrap_or_else(|| "not enough memory".to_owned());

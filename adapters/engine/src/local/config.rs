@@ -10,7 +10,7 @@ use crate::SetupError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MemoryKind {
-    /// Four bytes a number.
+    /// Four bytes a number, and nothing is rounded further; slow.
     F32,
     /// Two bytes a number, as models are made for.
     #[default]
