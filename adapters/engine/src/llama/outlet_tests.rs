@@ -98,9 +98,12 @@ fn going_on_after_any_part_says_the_rest() {
     }
 }
 
+/// A style, the tokens of an answer, and the calls in it.
+type Written<'a> = (Style, &'a [&'a [u8]], &'a [(&'a str, &'a str)]);
+
 #[test]
 fn calls_are_read_as_each_family_writes_them() {
-    let cases: [(Style, &[&[u8]], &[(&str, &str)]); 5] = [
+    let cases: [Written<'_>; 5] = [
         (
             Style::Tagged,
             &[b"<tool_", b"call>\n{\"name\": \"weather\", \"argum", b"ents\": {\"at\": \"Bonn\"}}", b"\n</tool_call>"],
