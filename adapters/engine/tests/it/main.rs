@@ -1,6 +1,8 @@
 //! The engines, against servers that say on the wire what real ones say, and against models whose
 //! answers another implementation gave.
 
+#[cfg(all(test, not(feature = "llama")))]
+mod absent;
 #[cfg(all(test, feature = "llama"))]
 mod faults;
 #[cfg(all(test, feature = "llama"))]
