@@ -1,6 +1,7 @@
 # What one does here, by name. The work itself is in scripts/.
 
 ARGS ?=
+FEATURES ?=
 STAGES ?=
 
 .PHONY: help build run test check fmt bench clean
@@ -9,9 +10,9 @@ STAGES ?=
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{ printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## build the product: target/release/openautoglm
-	@scripts/setup.sh run
-	cargo build --locked --release -p openautoglm
+build: ## build the product: target/release/openautoglm; FEATURES=llama runs GGUF models
+	@scripts/setup.sh $(if $(findstring llama,$(FEATURES)),llama,run)
+	cargo build --locked --release -p openautoglm $(if $(FEATURES),--features "$(FEATURES)")
 
 run: ## build and start it; ARGS="--data DIR --port N"
 	@exec scripts/run.sh $(ARGS)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing and nothing else.
 #   setup.sh run    what building and running the product takes
+#   setup.sh llama  that, and what building it with the feature `llama` takes
 #   setup.sh test   that, and what `make test` takes
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
@@ -29,6 +30,15 @@ needs_components() {
 missing_for_run() {
     has cc || echo gcc
     [ -e /usr/include/stdio.h ] || echo libc6-dev
+}
+
+# What the feature `llama` takes beside that: C++, CMake, and libclang for its bindings.
+missing_for_llama() {
+    has g++ || echo g++
+    has cmake || echo cmake
+    has make || echo make
+    compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null ||
+        compgen -G '/usr/lib/*/libclang*.so*' >/dev/null || echo libclang-14-dev
 }
 
 missing_for_test() {
@@ -92,6 +102,11 @@ case ${1:-} in
         needs_packages missing_for_run
         needs_rust
         ;;
+    llama)
+        needs_packages missing_for_run
+        needs_packages missing_for_llama
+        needs_rust
+        ;;
     test)
         needs_packages missing_for_run
         needs_packages missing_for_test
@@ -99,5 +114,5 @@ case ${1:-} in
         needs_components
         needs_cargo_deny
         ;;
-    *) die "usage: setup.sh run|test" ;;
+    *) die "usage: setup.sh run|llama|test" ;;
 esac

@@ -5,7 +5,7 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-STAGES=(setup scripts fmt check deny clippy test doc deploy python live browser)
+STAGES=(setup scripts fmt check deny clippy test doc deploy python live browser llama)
 STAGE_LIMIT_S=${STAGE_LIMIT_S:-3600}
 CACHE_LIMIT_MB=15000
 
@@ -111,6 +111,13 @@ stage_browser() {
         cp package-lock.json node_modules/.installed
     fi
     node --test --test-reporter=spec ./*.test.mjs
+}
+
+# The models of `adapters/engine/tests/data`, run by llama.cpp.
+stage_llama() {
+    scripts/setup.sh llama
+    cargo clippy -p oag-engine --features llama --all-targets --locked -- -D warnings
+    cargo test -p oag-engine --features llama --locked --no-fail-fast
 }
 
 # --- the frame -----------------------------------------------------------------------------------

@@ -28,6 +28,10 @@ use clap::{CommandFactory, Parser};
 use crate::options::{Command, Options};
 
 fn main() -> ExitCode {
+    // A process that runs a model for another one sets nothing else up.
+    if std::env::args_os().nth(1).is_some_and(|first| first == oag_engine::ENGINE_CHILD) {
+        return oag_engine::engine_child();
+    }
     let options = Options::parse();
     // One provider of cryptography for the whole process; nobody else installs one before.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
