@@ -118,6 +118,7 @@ stage_llama() {
     scripts/setup.sh llama
     cargo clippy -p oag-engine --features llama --all-targets --locked -- -D warnings
     cargo test -p oag-engine --features llama --locked --no-fail-fast
+    cargo test -p openautoglm --features llama --locked --no-fail-fast models::
 }
 
 # --- the frame -----------------------------------------------------------------------------------

@@ -95,7 +95,14 @@ pub(crate) struct WorkerArgs {
     /// Tokens of prompt and answer that one request may have.
     #[arg(long, default_value_t = 8_192, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_tokens: u32,
-    /// An OpenAI-compatible server that runs the models, up to the version, such as
+    /// A GGUF file that is run here, in a process of its own; the first for the first model, and so
+    /// on. Only in builds with the feature `llama`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) gguf: Vec<PathBuf>,
+    /// Threads that a GGUF model calculates with; one for each core unless told.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) threads: Option<u32>,
+    /// An OpenAI-compatible server that runs the models without a file, up to the version, such as
     /// `http://127.0.0.1:8000/v1`; its key in OPENAUTOGLM_UPSTREAM_KEY.
     #[arg(long, value_name = "URL")]
     pub(crate) upstream: Option<String>,

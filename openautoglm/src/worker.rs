@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use oag_cluster::protocol::{Load, ModelLoad, Offer};
 use oag_cluster::{Agent, AgentConfig, AgentParts, Ended};
-use oag_engine::{Dialect, Upstream, UpstreamConfig, UpstreamModel};
+use oag_engine::{Dialect, Local, LocalConfig, Upstream, UpstreamConfig, UpstreamModel};
 use oag_link::Controller;
 use oag_runtime::{
     Clock, RandomIds, Shutdown, ShutdownHandle, Supervisor, SystemClock, TelemetryConfig,
@@ -36,21 +36,16 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<ExitCode> {
     }
     let _telemetry = init_telemetry(&telemetry)?;
     let controller: Controller = args.controller.parse()?;
-    let engines = Arc::new(engines(args)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("the async runtime cannot start")?;
-    let code = runtime.block_on(work(args, controller, engines))?;
+    let code = runtime.block_on(work(args, controller))?;
     runtime.shutdown_timeout(Duration::from_millis(200));
     Ok(code)
 }
 
-async fn work(
-    args: &WorkerArgs,
-    controller: Controller,
-    engines: Arc<Engines>,
-) -> Result<ExitCode> {
+async fn work(args: &WorkerArgs, controller: Controller) -> Result<ExitCode> {
     let shutdown = ShutdownHandle::new();
     let supervisor = Supervisor::new(shutdown.clone());
     let node = node_name(args, &controller)?;
@@ -61,21 +56,27 @@ async fn work(
         heartbeat: Duration::from_millis(args.heartbeat_ms),
         ..AgentConfig::new(node)
     };
-    let (slots, window) = (args.slots, args.max_tokens);
-    let offered = Arc::clone(&engines);
     let clock = SystemClock::shared();
-    let meter = Meter::new(Arc::clone(&engines), Arc::clone(&clock));
-    let dialled = membership::dial(args, (&controller, &config.node), &clock, &supervisor);
-    let dial = tokio::select! {
-        dial = dialled => dial?,
+    let prepared = async {
+        let engines = Arc::new(engines(args, &supervisor).await?);
+        let to = (&controller, &config.node);
+        anyhow::Ok((engines, membership::dial(args, to, &clock, &supervisor).await?))
+    };
+    let (engines, dial) = tokio::select! {
+        prepared = prepared => prepared?,
+        // Nothing was begun yet.
+        () = shutdown.draining() => return Ok(ExitCode::SUCCESS),
         Err(error) = Shutdown::listen(shutdown.clone()) => {
             return Err(error).context("signals cannot be listened for");
         }
     };
+    // What is offered stays so while a process of an engine is started again.
+    let offered = offers(&engines, args.slots, args.max_tokens);
+    let meter = Meter::new(Arc::clone(&engines), clock);
     let agent = Arc::new(Agent::new(AgentParts {
         config,
         engines,
-        offers: Arc::new(move || offers(&offered, slots, window)),
+        offers: Arc::new(move || offered.clone()),
         load: Arc::new(move || meter.load()),
         dial,
         supervisor: supervisor.clone(),
@@ -125,9 +126,33 @@ fn node_name(args: &WorkerArgs, controller: &Controller) -> Result<NodeName> {
     Ok(NodeName::try_from(name)?)
 }
 
-/// What runs the models that are named.
-fn engines(args: &WorkerArgs) -> Result<Engines> {
+/// What runs the models that are named: files here, all others at an upstream.
+async fn engines(args: &WorkerArgs, supervisor: &Supervisor) -> Result<Engines> {
     let engines = Engines::new();
+    if args.gguf.len() > args.models.len() {
+        bail!(
+            "there are more --gguf files than --model names; the first file is the first model's"
+        );
+    }
+    let (local, elsewhere) = args.models.split_at(args.gguf.len());
+    for (model, file) in local.iter().zip(&args.gguf) {
+        let mut config = LocalConfig::new(model, file);
+        config.window_tokens = Some(args.max_tokens);
+        config.slots = args.slots.unwrap_or(config.slots);
+        config.threads = args.threads;
+        let engine = Local::start(config, supervisor)?;
+        let card = engine.loaded().await;
+        let card = card.with_context(|| format!("{} cannot be loaded", file.display()))?;
+        tracing::info!(model, about = card.about, "model loaded");
+        engines.put(Arc::new(engine));
+    }
+    if !elsewhere.is_empty() {
+        engines.put(Arc::new(upstream(args, elsewhere)?));
+    }
+    Ok(engines)
+}
+
+fn upstream(args: &WorkerArgs, models: &[String]) -> Result<Upstream> {
     let upstream = match (&args.upstream, variable(ZHIPU_KEY)) {
         (Some(url), _) => Some((url.clone(), variable(UPSTREAM_KEY))),
         (None, Some(key)) => Some((ZHIPU.to_owned(), Some(key))),
@@ -135,9 +160,9 @@ fn engines(args: &WorkerArgs) -> Result<Engines> {
     };
     let Some((url, key)) = upstream else {
         bail!(
-            "say what runs {}: --upstream URL for an OpenAI-compatible server (its key in \
-             {UPSTREAM_KEY}), or set {ZHIPU_KEY} for Zhipu's own",
-            args.models.join(", ")
+            "say what runs {}: --gguf FILE for a file, --upstream URL for an OpenAI-compatible \
+             server (its key in {UPSTREAM_KEY}), or set {ZHIPU_KEY} for Zhipu's own",
+            models.join(", ")
         );
     };
     let mut config = UpstreamConfig::new("upstream", url);
@@ -148,9 +173,8 @@ fn engines(args: &WorkerArgs) -> Result<Engines> {
     if let Some(slots) = args.slots {
         config.concurrent_max = slots as usize;
     }
-    config.models = args.models.iter().map(|name| upstream_model(name, args.max_tokens)).collect();
-    engines.put(Arc::new(Upstream::new(config)?));
-    Ok(engines)
+    config.models = models.iter().map(|name| upstream_model(name, args.max_tokens)).collect();
+    Ok(Upstream::new(config)?)
 }
 
 fn variable(name: &str) -> Option<String> {

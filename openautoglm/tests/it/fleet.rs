@@ -87,7 +87,7 @@ async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
 pub(crate) struct Worker(pub(crate) Child);
 
 impl Worker {
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.0.id()).unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
     }

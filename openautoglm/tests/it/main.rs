@@ -14,6 +14,8 @@ mod crash;
 mod demo;
 #[cfg(test)]
 mod fleet;
+#[cfg(all(test, feature = "llama"))]
+mod models;
 #[cfg(test)]
 mod nodes;
 #[cfg(test)]
