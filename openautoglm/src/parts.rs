@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use oag_api::ApiParts;
 use oag_cluster::{Cluster, ClusterParts};
 use oag_local::{LocalExecutor, LocalSource, WatchExecutor};
-use oag_ops::{LongTerm, Ops, OpsParts, SignalHub, Source};
+use oag_ops::{LongTerm, Ops, OpsParts, RulesEngine, SignalHub, Source};
 use oag_pilot::{CrashPoints, Executor, NoCrashPoints, Pilot, PilotParts};
 use oag_runtime::{Clock, IdSource, Metrics, RandomIds, Supervisor, SystemClock};
 use oag_schedule::length::Predictor;
@@ -18,7 +18,7 @@ use oag_store_port::Store;
 use crate::config::Config;
 use crate::data::{DataDir, StoreKind};
 use crate::figures::{self, LoopProbe};
-use crate::wiring::{CheckpointFiles, HubMeter, LoopDesk, StandAt};
+use crate::wiring::{CheckpointFiles, HubMeter, LoopDesk, PilotRecords, StandAt};
 
 /// Everything a running process holds.
 pub(crate) struct Parts {
@@ -76,6 +76,7 @@ pub(crate) async fn build(
     let cluster = fleet(config, &clock, &ids)?;
     let metrics = Metrics::new();
     figures::register_fleet(&metrics, &cluster);
+    figures::register_rules(&metrics, &rules(&pilot, &clock));
     figures::register(&metrics, &hub, &ops, &pilot, &store, &series);
     let probe = LoopProbe::new(Arc::clone(&ops), Arc::clone(&clock));
     let api = ApiParts {
@@ -92,6 +93,12 @@ pub(crate) async fn build(
         config: config.api.clone(),
     };
     Ok(Parts { pilot, ops, store, sources, series, local, cluster, api })
+}
+
+/// The engine that is always there.
+fn rules(pilot: &Arc<Pilot>, clock: &Arc<dyn Clock>) -> Arc<RulesEngine> {
+    let records = PilotRecords { pilot: Arc::clone(pilot), clock: Arc::clone(clock) };
+    Arc::new(RulesEngine::new(Arc::new(records)))
 }
 
 fn fleet(config: &Config, clock: &Arc<dyn Clock>, ids: &Arc<dyn IdSource>) -> Result<Cluster> {
