@@ -70,7 +70,8 @@ pub struct Embeddings {
     pub usage: Option<Usage>,
 }
 
-/// Runs models. Implementations are in `adapters/engine`.
+/// Runs models. Implementations are in `adapters/engine`; what answers without one is in
+/// `domain/ops`.
 #[async_trait]
 pub trait Engine: Send + Sync + 'static {
     /// Its name, for logs and metrics.
