@@ -207,8 +207,8 @@ impl<'a> Writer<'a> {
         let shown = join(names.take(SHOWN_MAX * 4), l);
         self.line(say!(
             l,
-            ("您可以查看 {count} 个服务：{shown}"),
-            ("You may see {count} services: {shown}")
+            ("您可以查看的服务：{count} 个（{shown}）"),
+            ("Services you may see: {count} ({shown})")
         ));
         self.more(count.saturating_sub(SHOWN_MAX * 4));
     }

@@ -81,8 +81,8 @@ impl Writer<'_> {
             let (count, services) = (names.len(), join(names.into_iter().take(SHOWN_MAX), l));
             self.line(say!(
                 l,
-                ("{count} 个服务有未结束的警告或严重发现：{services}"),
-                ("{count} services have open findings of warning or worse: {services}")
+                ("有未结束的警告或严重发现的服务：{count} 个（{services}）"),
+                ("Services with open findings of warning or worse: {count} ({services})")
             ));
             for finding in bad.iter().take(SHOWN_MAX) {
                 self.finding(finding);
@@ -302,6 +302,7 @@ fn numbers(evidence: &Evidence) -> String {
             Value::Number(number) => number.as_f64().map_or_else(|| number.to_string(), num),
             Value::Null => "?".to_owned(),
             Value::Bool(value) => value.to_string(),
+            Value::String(text) => quote(text),
             other => quote(&other.to_string()),
         };
         format!("{} = {value}", plain(name, NAME_CHARS_MAX))

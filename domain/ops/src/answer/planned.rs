@@ -88,8 +88,8 @@ impl Writer<'_> {
         let (count, others) = (plans.len(), plans.len() - by_loop);
         self.line(say!(
             l,
-            ("过去 24 小时（自 {since}）：{count} 个计划有进展，其中自动循环提出 {by_loop} 个，其他 {others} 个。"),
-            ("In the last 24 hours (since {since}), {count} plans were made or moved: {by_loop} by the loop, {others} by others.")
+            ("过去 24 小时（自 {since}）：有进展的计划 {count} 个，其中自动循环提出 {by_loop} 个，其他 {others} 个。"),
+            ("In the last 24 hours (since {since}), plans made or moved: {count}, by the loop {by_loop}, by others {others}.")
         ));
         for plan in plans.iter().take(SHOWN_MAX) {
             self.plan(plan);
@@ -132,7 +132,8 @@ impl Writer<'_> {
             self.plan(plan);
         }
         self.more(live.len().saturating_sub(REASONS_MAX));
-        if let Some(last) = all.iter().find(|plan| ended(plan.phase)) {
+        let over = all.iter().filter(|plan| ended(plan.phase));
+        if let Some(last) = over.max_by_key(|plan| moved_at(plan)) {
             self.line(say!(self.language, ("最近结束的计划："), ("The plan that ended last:")));
             self.plan(last);
             self.went_wrong(last);
@@ -188,8 +189,8 @@ impl Writer<'_> {
         let at = moved_at(plan);
         self.line(say!(
             l,
-            ("- {summary}：{phase}（{at}），由{origin}提出，理由：{reason} [{id}]"),
-            ("- {summary}: {phase} ({at}), by {origin}, because {reason} [{id}]")
+            ("- {summary}：{phase}（{at}），{origin}，理由：{reason} [{id}]"),
+            ("- {summary}: {phase} ({at}), {origin}, because {reason} [{id}]")
         ));
     }
 

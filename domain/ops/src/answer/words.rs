@@ -60,9 +60,9 @@ pub(super) const fn phase(phase: Phase, language: Language) -> &'static str {
 
 pub(super) const fn origin(origin: Origin, language: Language) -> &'static str {
     let (zh, en) = match origin {
-        Origin::Loop => ("自动循环", "the loop"),
-        Origin::Request => ("人工请求", "request"),
-        Origin::Model => ("模型", "a model"),
+        Origin::Loop => ("由自动循环提出", "by the loop"),
+        Origin::Request => ("按请求提出", "on request"),
+        Origin::Model => ("由模型提出", "by a model"),
     };
     pick(language, zh, en)
 }

@@ -119,6 +119,41 @@ fn a_question_about_doing_is_no_wish() {
 }
 
 #[test]
+fn the_same_is_asked_in_many_ways() {
+    let facts = facts();
+    let says = |question: &str, begin: &str| {
+        let said = answer(question, Some(&facts));
+        assert!(said.starts_with(begin), "{question}\n{said}");
+    };
+    for question in
+        ["what's wrong?", "any alerts?", "is everything ok?", "status", "overview please"]
+    {
+        says(question, "Services with open findings");
+    }
+    for question in ["有什么异常吗", "系统还好吗？", "现在情况如何", "总览"] {
+        says(question, "有未结束的警告或严重发现的服务");
+    }
+    for question in ["what needs approval?", "is anything pending", "谁在等我审批", "待批准的计划"]
+    {
+        let begin =
+            if question.is_ascii() { "Waiting for approval:" } else { "等待批准的计划：" };
+        says(question, begin);
+    }
+    for question in
+        ["what happened yesterday?", "show me the history", "最近做了哪些操作", "执行了哪些计划？"]
+    {
+        let begin = if question.is_ascii() { "In the last 24 hours" } else { "过去 24 小时" };
+        says(question, begin);
+    }
+    says("why was the plan for order-service denied?", "Not as planned");
+    says("what are you doing?", "Queued or being carried out");
+    says("order", "order-service: 4 replicas");
+    says("库存服务挂了吗？", "stock-service：");
+    says("list the services", "Services you may see: 3");
+    says("有多少个服务？", "您可以查看的服务：3 个");
+}
+
+#[test]
 fn every_statement_about_a_record_names_it() {
     let facts = facts();
     let asked =

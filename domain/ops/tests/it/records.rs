@@ -40,7 +40,7 @@ pub(crate) fn finding(
         confidence: 0.875,
         summary: summary.to_owned(),
         evidence: vec![Evidence::new("the arithmetic").with("threshold", 0.85).with("of", 4)],
-        at: ago(i64::from(100 - number)),
+        at: ago(100 - i64::from(number)),
     }
 }
 
