@@ -11,6 +11,9 @@ const SENTENCES_MAX: usize = 4;
 /// Services that one sentence can be about.
 pub(super) const SERVICES_MAX: usize = 5;
 
+/// Parts of a sentence that are searched for services one by one; the rest is searched at once.
+const PARTS_MAX: usize = 16;
+
 /// A message, understood as far as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Question {
@@ -316,7 +319,7 @@ fn services(text: &str, catalogue: &[ServiceName]) -> Vec<ServiceName> {
         return Vec::new();
     }
     let text = text.replace(" and ", ",").replace("以及", ",");
-    let parts = text.split([',', '，', '、', '和', '与', '&']);
+    let parts = text.splitn(PARTS_MAX, [',', '，', '、', '和', '与', '&']);
     let mut found: Vec<ServiceName> = Vec::new();
     for part in parts {
         let named = match find_named(part, catalogue) {
