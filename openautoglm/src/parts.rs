@@ -64,10 +64,9 @@ pub(crate) async fn build(
         crash_points,
         config: config.pilot.clone(),
     });
-    let desk = LoopDesk { pilot: Arc::clone(&pilot), tenant: config.tenant.clone() };
     let ops = Arc::new(Ops::new(OpsParts {
         hub: Arc::clone(&hub),
-        desk: Arc::new(desk),
+        desk: Arc::new(LoopDesk { pilot: Arc::clone(&pilot), tenant: config.tenant.clone() }),
         clock: Arc::clone(&clock),
         ids: Arc::clone(&ids),
         config: config.ops.clone(),
