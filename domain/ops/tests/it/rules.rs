@@ -157,9 +157,12 @@ async fn limits_are_kept() {
     assert_eq!((&*all.text, all.ending.unwrap().finish), ("The kill ", Finish::Stop));
 }
 
+/// Makes a request one that is refused.
+type Change = fn(&mut Generation);
+
 #[tokio::test]
 async fn what_would_be_ignored_is_refused() {
-    let cases: [(&str, fn(&mut Generation)); 10] = [
+    let cases: [(&str, Change); 10] = [
         ("format", |r| r.format = Format::Json),
         ("format", |r| r.format = Format::Schema { name: "s".to_owned(), schema: json!({}) }),
         ("logprobs", |r| r.logprobs = Some(1)),
