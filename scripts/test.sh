@@ -113,12 +113,13 @@ stage_browser() {
     node --test --test-reporter=spec ./*.test.mjs
 }
 
-# The models of `adapters/engine/tests/data`, run by llama.cpp.
+# The models of `adapters/engine/tests/data`, run by llama.cpp: in its own crate, and in workers. Both
+# packages are named each time: with another choice of them llama.cpp is compiled again.
 stage_llama() {
+    local both=(-p oag-engine -p openautoglm --features oag-engine/llama,openautoglm/llama --locked)
     scripts/setup.sh llama
-    cargo clippy -p oag-engine --features llama --all-targets --locked -- -D warnings
-    cargo test -p oag-engine --features llama --locked --no-fail-fast
-    cargo test -p openautoglm --features llama --locked --no-fail-fast models::
+    cargo clippy "${both[@]}" --all-targets -- -D warnings
+    cargo test "${both[@]}" --no-fail-fast -- absent:: faults:: llama:: local:: models::
 }
 
 # --- the frame -----------------------------------------------------------------------------------

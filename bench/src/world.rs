@@ -100,6 +100,7 @@ impl World {
             pilot: Arc::clone(&self.pilot),
             hub: Arc::clone(&self.hub),
             ops: Some(Arc::clone(&self.ops)),
+            engines: Arc::default(),
             fleet: None,
             kept: None,
             gate: None,

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use async_trait::async_trait;
 use oag_api::{Probe, Question};
 use oag_cluster::Cluster;
-use oag_ops::{Ops, SignalHub};
+use oag_ops::{Ops, RulesEngine, SignalHub};
 use oag_pilot::Pilot;
 use oag_runtime::{Clock, Figure, Metrics};
 use oag_series::SeriesStore;
+use oag_serve::Engine;
 use oag_store::Upkeep;
 
 /// Registers every part's figures.
@@ -59,6 +60,19 @@ fn fleet_figures(cluster: &Cluster) -> Vec<Figure> {
         Figure::Now("fleet_nodes", "Nodes with a session", count_of(c.connected)),
         Figure::Now("fleet_nodes_max", "Most nodes", count_of(cluster.nodes_max())),
     ]
+}
+
+/// Registers the figures of the engine that answers by rules.
+pub(crate) fn register_rules(metrics: &Metrics, rules: &Arc<RulesEngine>) {
+    let rules = Arc::clone(rules);
+    metrics.register_figures(move || {
+        let s = rules.stats();
+        vec![
+            Figure::Total("rules_answers", "Answers given by rules", s.answers),
+            Figure::Now("rules_busy", "Answers by rules being made", f64::from(s.busy)),
+            Figure::Now("rules_busy_max", "Most that are made at once", f64::from(s.slots)),
+        ]
+    });
 }
 
 fn hub_figures(hub: &SignalHub) -> Vec<Figure> {

@@ -3,6 +3,8 @@
 //! Owns: the command line's top level, the configuration of a process, the data directory, and
 //! joining ports to adapters. Refuses: decisions of any kind; those are one floor down.
 
+#[cfg(test)]
+mod asking;
 mod backup;
 #[cfg(test)]
 mod climbing;

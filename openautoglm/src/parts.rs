@@ -6,11 +6,12 @@ use anyhow::{Context, Result};
 use oag_api::ApiParts;
 use oag_cluster::{Cluster, ClusterParts, KeptStore};
 use oag_local::{LocalExecutor, LocalSource, WatchExecutor};
-use oag_ops::{LongTerm, Ops, OpsParts, SignalHub, Source};
+use oag_ops::{LongTerm, Ops, OpsParts, RulesEngine, SignalHub, Source};
 use oag_pilot::{CrashPoints, Executor, NoCrashPoints, Pilot, PilotParts};
 use oag_runtime::{Clock, IdSource, Metrics, RandomIds, Supervisor, SystemClock};
 use oag_schedule::length::Predictor;
 use oag_series::SeriesStore;
+use oag_serve::Engines;
 use oag_sources::{HostConfig, HostSource, ProcessSource, PrometheusSource, process_stats};
 use oag_store::{PostgresStore, SqliteStore, Upkeep};
 use oag_store_port::Store;
@@ -18,7 +19,7 @@ use oag_store_port::Store;
 use crate::config::Config;
 use crate::data::{DataDir, StoreKind};
 use crate::figures::{self, LoopProbe};
-use crate::wiring::{CheckpointFiles, HubMeter, LoopDesk, StandAt};
+use crate::wiring::{CheckpointFiles, HubMeter, LoopDesk, PilotRecords, StandAt};
 
 /// Everything a running process holds.
 pub(crate) struct Parts {
@@ -61,10 +62,9 @@ pub(crate) async fn build(
         crash_points: crash_points(data),
         config: config.pilot.clone(),
     });
-    let desk = LoopDesk { pilot: Arc::clone(&pilot), tenant: config.tenant.clone() };
     let ops = Arc::new(Ops::new(OpsParts {
         hub: Arc::clone(&hub),
-        desk: Arc::new(desk),
+        desk: Arc::new(LoopDesk { pilot: Arc::clone(&pilot), tenant: config.tenant.clone() }),
         clock: Arc::clone(&clock),
         ids: Arc::clone(&ids),
         config: config.ops.clone(),
@@ -74,12 +74,13 @@ pub(crate) async fn build(
     let kept = keeper(&cluster, &store, &clock, supervisor);
     let metrics = Metrics::new();
     figures::register(&metrics, &hub, &ops, &pilot, &store, &series);
-    figures::register_fleet(&metrics, &cluster);
+    let engines = engines(&pilot, &clock, &cluster, &metrics);
     let probe = LoopProbe::new(Arc::clone(&ops), Arc::clone(&clock));
     let api = ApiParts {
         pilot: Arc::clone(&pilot),
         ops: Some(Arc::clone(&ops)),
         fleet: Some(cluster.clone()),
+        engines,
         kept: Some(kept.clone()),
         gate: None,
         hub,
@@ -109,6 +110,23 @@ fn keeper(
 ) -> KeptStore {
     let store = Arc::clone(store) as Arc<dyn Store>;
     KeptStore::new(cluster.clone(), store, Arc::clone(clock), supervisor.clone())
+}
+
+/// What answers: the built-in engine, which is always there, and the fleet.
+fn engines(
+    pilot: &Arc<Pilot>,
+    clock: &Arc<dyn Clock>,
+    cluster: &Cluster,
+    metrics: &Metrics,
+) -> Arc<Engines> {
+    let records = PilotRecords { pilot: Arc::clone(pilot), clock: Arc::clone(clock) };
+    let rules = Arc::new(RulesEngine::new(Arc::new(records)));
+    figures::register_rules(metrics, &rules);
+    figures::register_fleet(metrics, cluster);
+    let engines = Engines::new();
+    engines.put(rules);
+    engines.put(Arc::new(cluster.clone()));
+    Arc::new(engines)
 }
 
 fn fleet(config: &Config, clock: &Arc<dyn Clock>, ids: &Arc<dyn IdSource>) -> Result<Cluster> {

@@ -1,19 +1,20 @@
 //! Where ports meet what implements them, when neither side may know the other.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use oag_ops::{ActivePlan, Desk, SignalHub};
+use oag_ops::{ActivePlan, Asker, Desk, Facts, Found, Records, SignalHub};
 use oag_pilot::{
-    Caller, CheckpointSink, Claim, CrashPoints, Fate, Hindsight, InHand, Meter, Observed, Phase,
-    Pilot, Proposal, Trial,
+    Caller, CheckpointSink, Claim, CrashPoints, Fate, Hindsight, InHand, Meter, Observed, PageOf,
+    PageRequest, Phase, Pilot, PlanFilter, PlanRecord, Proposal, Trial, Versioned,
 };
 use oag_runtime::Clock;
-use oag_types::{Finding, PlanId, Problem, Service, ServiceName, StoryId, Tenant};
+use oag_types::{ErrorKind, Finding, PlanId, Problem, Service, ServiceName, StoryId, Tenant};
 use serde_json::json;
 
 /// The pilot as the loop sees it.
@@ -112,6 +113,102 @@ impl Desk for LoopDesk {
             }
         }
         words.into_iter().filter_map(|(feature, shed)| shed.then_some(feature)).collect()
+    }
+}
+
+/// Plans, stories and findings of one kind that are read for one answer at most.
+const READ_MAX: usize = 200;
+/// Plans of one phase that are read besides, however old they are.
+const OLD_MAX: usize = 50;
+
+/// The pilot's records as those may see them who ask.
+pub(crate) struct PilotRecords {
+    pub(crate) pilot: Arc<Pilot>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl Records for PilotRecords {
+    async fn facts(&self, asker: &Asker) -> Result<Option<Facts>, Problem> {
+        let tenant = &asker.tenant;
+        let Some(caller) = self.caller(asker).await? else { return Ok(None) };
+        let services = self.pilot.services(tenant, &caller).await?;
+        let (plans, older_plans) = self.plans(tenant, &caller).await?;
+        let book = may_see(self.pilot.book(tenant, &caller).await)?;
+        Ok(Some(Facts {
+            at: self.clock.now(),
+            services: services.into_iter().map(|service| service.value).collect(),
+            states: BTreeMap::new(),
+            found: self.found(tenant, &caller).await?,
+            plans,
+            older_plans,
+            kill_switch: book.map(|book| book.value.kill_switch),
+        }))
+    }
+
+    async fn state(&self, asker: &Asker, service: &ServiceName) -> Option<Observed> {
+        let caller = self.caller(asker).await.ok().flatten()?;
+        self.pilot.observe(&asker.tenant, &caller, service).await.ok()
+    }
+}
+
+impl PilotRecords {
+    /// Who asks, bound as their credential is; none when nobody is known under the id.
+    async fn caller(&self, asker: &Asker) -> Result<Option<Caller>, Problem> {
+        match self.pilot.caller_of(&asker.tenant, asker.user).await {
+            Ok(caller) => Ok(Some(Caller { scopes: asker.scopes.clone(), ..caller })),
+            Err(problem) if problem.kind() == ErrorKind::Unauthenticated => Ok(None),
+            Err(problem) => Err(problem),
+        }
+    }
+
+    /// The newest plans, and whatever still waits for somebody; whether there are more.
+    async fn plans(
+        &self,
+        tenant: &Tenant,
+        caller: &Caller,
+    ) -> Result<(Vec<PlanRecord>, bool), Problem> {
+        let phases =
+            [Phase::AwaitingApproval, Phase::OutcomeUnknown, Phase::Queued, Phase::Running];
+        let lists = iter::once((None, READ_MAX));
+        let lists = lists.chain(phases.map(|phase| (Some(phase), OLD_MAX)));
+        let mut plans = BTreeMap::new();
+        let mut more = false;
+        for (phase, limit) in lists {
+            let filter = PlanFilter { phase, service: None };
+            let page = self.pilot.plans(tenant, caller, filter, newest(limit)).await?;
+            more |= page.next.is_some();
+            plans.extend(page.items.into_iter().map(|plan| (plan.value.id(), plan.value)));
+        }
+        Ok((plans.into_values().rev().collect(), more))
+    }
+
+    async fn found(&self, tenant: &Tenant, caller: &Caller) -> Result<Option<Found>, Problem> {
+        let stories = self.pilot.stories(tenant, caller, newest(READ_MAX)).await;
+        let Some(stories) = may_see(stories)? else { return Ok(None) };
+        let findings = self.pilot.findings(tenant, caller, newest(READ_MAX)).await;
+        let Some(findings) = may_see(findings)? else { return Ok(None) };
+        let older = stories.next.is_some() || findings.next.is_some();
+        let (stories, findings) = (values(stories), values(findings));
+        Ok(Some(Found { stories, findings, older }))
+    }
+}
+
+/// The first page of a list.
+const fn newest(limit: usize) -> PageRequest {
+    PageRequest { after: None, limit }
+}
+
+fn values<T>(page: PageOf<Versioned<T>>) -> Vec<T> {
+    page.items.into_iter().map(|item| item.value).collect()
+}
+
+/// What was read; none when it is not for the caller to see.
+fn may_see<T>(read: Result<T, Problem>) -> Result<Option<T>, Problem> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(problem) if problem.kind() == ErrorKind::Denied => Ok(None),
+        Err(problem) => Err(problem),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::problem::Problem;
 const FLOORS: [&str; 6] = ["core", "brain", "domain", "adapters", "surface", "openautoglm"];
 
 /// What may import its neighbour on the same floor, and why.
-const DRAWN: [(&str, &str, &str); 8] = [
+const DRAWN: [(&str, &str, &str); 9] = [
     ("oag-ledger", "oag-types", "entries carry typed ids"),
     ("oag-store-port", "oag-types", "rows are made of the product's words"),
     ("oag-runtime", "oag-types", "the sources of time and ids hand out typed ones"),
@@ -18,6 +18,7 @@ const DRAWN: [(&str, &str, &str); 8] = [
     ("oag-ops", "oag-pilot", "a decision becomes a plan"),
     ("oag-cluster", "oag-serve", "the fleet is an engine, and its workers run engines"),
     ("oag-ops", "oag-guard", "autonomy and freezes bound what is proposed"),
+    ("oag-ops", "oag-serve", "it answers questions from its own records, as an engine"),
 ];
 
 /// What brain and domain crates must build without, directly or through others.

@@ -42,6 +42,11 @@ impl Engine for Cluster {
         found.into_values().collect()
     }
 
+    /// That of the first node that offers it: nothing is put together for it.
+    fn card(&self, model: &str) -> Option<ModelCard> {
+        self.first_card(model)
+    }
+
     fn stats(&self) -> EngineStats {
         let figures = self.figures();
         let models = self.models_of_fleet();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oag_types::{Tenant, TraceId};
+use oag_types::{Permission, Tenant, TraceId};
 use serde::{Deserialize, Serialize};
 
 /// For whom a request is, and until when.
@@ -14,6 +14,11 @@ pub struct Context {
     pub tenant: Tenant,
     /// Who asked, as the tenant names them.
     pub user: Option<String>,
+    /// What the credential narrows the user's rights to, empty when to nothing. None where that is
+    /// not known: then nothing is answered from what only some users may see. It stays in the
+    /// process that took the request in.
+    #[serde(skip)]
+    pub scopes: Option<Vec<Permission>>,
     /// The trace it belongs to.
     pub trace: Option<TraceId>,
     /// How long the answer is of any use, from when the request is handed over; none: always.
@@ -24,6 +29,6 @@ impl Context {
     /// Of a tenant, under a request id, without anything else.
     #[must_use]
     pub const fn new(tenant: Tenant, request: String) -> Self {
-        Self { request, tenant, user: None, trace: None, within: None }
+        Self { request, tenant, user: None, scopes: None, trace: None, within: None }
     }
 }

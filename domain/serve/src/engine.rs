@@ -70,7 +70,8 @@ pub struct Embeddings {
     pub usage: Option<Usage>,
 }
 
-/// Runs models. Implementations are in `adapters/engine`.
+/// Runs models. Implementations are in `adapters/engine`; what answers without one is in
+/// `domain/ops`.
 #[async_trait]
 pub trait Engine: Send + Sync + 'static {
     /// Its name, for logs and metrics.
@@ -78,6 +79,11 @@ pub trait Engine: Send + Sync + 'static {
 
     /// The models it serves now.
     fn models(&self) -> Vec<ModelCard>;
+
+    /// One of them.
+    fn card(&self, model: &str) -> Option<ModelCard> {
+        self.models().into_iter().find(|card| card.name == model)
+    }
 
     /// How busy it is.
     fn stats(&self) -> EngineStats;

@@ -70,7 +70,7 @@ impl Engines {
     /// `NoModelLoaded`, with what is served and how to load more.
     pub fn of(&self, model: &str) -> Result<Entry, EngineError> {
         for engine in self.engines.read().unwrap_or_else(PoisonError::into_inner).iter() {
-            if let Some(card) = engine.models().into_iter().find(|card| card.name == model) {
+            if let Some(card) = engine.card(model) {
                 return Ok(Entry { card, engine: Arc::clone(engine) });
             }
         }

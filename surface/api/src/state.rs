@@ -8,6 +8,7 @@ use oag_cluster::{Cluster, Gate, KeptStore};
 use oag_ops::{Ops, SignalHub};
 use oag_pilot::Pilot;
 use oag_runtime::{Clock, IdSource, Metrics, ProcessStats, Supervisor};
+use oag_serve::Engines;
 use tokio::sync::Semaphore;
 
 use crate::auth::{Known, Throttle, Tokens};
@@ -26,6 +27,8 @@ pub struct ApiParts {
     pub hub: Arc<SignalHub>,
     /// The running loop, for what it knows of services; none where it does not run.
     pub ops: Option<Arc<Ops>>,
+    /// What answers when a model is asked.
+    pub engines: Arc<Engines>,
     /// The fleet of model workers; none where this process has none.
     pub fleet: Option<Cluster>,
     /// Keeps answers; none where there is no fleet.
@@ -56,6 +59,7 @@ pub(crate) struct Inner {
     pub(crate) pilot: Arc<Pilot>,
     pub(crate) hub: Arc<SignalHub>,
     pub(crate) ops: Option<Arc<Ops>>,
+    pub(crate) engines: Arc<Engines>,
     pub(crate) fleet: Option<Cluster>,
     pub(crate) kept: Option<KeptStore>,
     pub(crate) gate: Option<Arc<dyn Gate>>,
@@ -105,6 +109,7 @@ impl Api {
             pilot: parts.pilot,
             hub: parts.hub,
             ops: parts.ops,
+            engines: parts.engines,
             fleet: parts.fleet,
             kept: parts.kept,
             gate: parts.gate,

@@ -175,6 +175,11 @@ impl Cluster {
         self.lock().predictor().clone()
     }
 
+    /// The card of a model at the first node that offers it.
+    pub(crate) fn first_card(&self, model: &str) -> Option<ModelCard> {
+        self.lock().first_card(model)
+    }
+
     /// Every model that a node offers, once for each node.
     pub(crate) fn cards(&self) -> Vec<ModelCard> {
         self.lock().cards()

@@ -22,6 +22,11 @@ impl State {
         self.nodes.get(name).map(|node| self.show(node, now))
     }
 
+    pub(super) fn first_card(&self, model: &str) -> Option<ModelCard> {
+        let mut offers = self.nodes.values().filter_map(|node| node.offers.get(model));
+        offers.next().map(|offered| offered.offer.card.clone())
+    }
+
     pub(super) fn cards(&self) -> Vec<ModelCard> {
         let offers = self.nodes.values().flat_map(|node| node.offers.values());
         offers.map(|offered| offered.offer.card.clone()).collect()

@@ -28,7 +28,7 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| toml::from_str(DATA).unwrap_or_
 
 /// What a text says about the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Named {
+pub(crate) enum Named {
     /// Exactly one.
     One(ServiceName),
     /// Several: it has to be asked which.
@@ -40,7 +40,7 @@ pub(super) enum Named {
 /// Looks for the service a text is about: names of the catalogue first, then the table's strong
 /// names, then names of the form `x-service`, then the table's weak ones. Several of the same
 /// strength are not decided between. With a catalogue, only its services are found.
-pub(super) fn find_named(text: &str, catalogue: &[ServiceName]) -> Named {
+pub(crate) fn find_named(text: &str, catalogue: &[ServiceName]) -> Named {
     let text = text.to_lowercase();
     let listed = catalogue.iter().filter(|name| mentions(&text, name.as_str()));
     let strong = || TABLE.service.iter().filter(|e| e.strong.iter().any(|a| mentions(&text, a)));
@@ -89,7 +89,7 @@ fn longest(names: Vec<ServiceName>) -> Vec<ServiceName> {
 }
 
 /// Whether the text has the name as a whole word; Chinese has no spaces, so anywhere counts.
-fn mentions(text: &str, name: &str) -> bool {
+pub(crate) fn mentions(text: &str, name: &str) -> bool {
     if !name.is_ascii() {
         return text.contains(name);
     }
@@ -102,7 +102,7 @@ fn mentions(text: &str, name: &str) -> bool {
 }
 
 /// Names written out, such as `billing-service`.
-fn spelled(text: &str) -> impl Iterator<Item = ServiceName> {
+pub(crate) fn spelled(text: &str) -> impl Iterator<Item = ServiceName> {
     text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_')))
         .filter(|word| ["-service", "-svc", "-api"].iter().any(|end| word.ends_with(end)))
         .filter_map(|word| word.parse().ok())

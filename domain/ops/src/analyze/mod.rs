@@ -18,12 +18,14 @@ pub use types::{
     Language, PlanDraft, PlannedAction, PlannedUndo,
 };
 
+pub(crate) use aliases::{Named, find_named, mentions, spelled};
+pub(crate) use words::language_of;
+
 use crate::ServiceSnapshot;
 use crate::decide::numbers::{num, replicas_for};
-use aliases::{Named, find_named};
 use input::{Input, POINTS_MIN};
 use judge::Saturation;
-use words::{Words, language_of};
+use words::Words;
 
 /// Analyses with the default limits; see [`analyze_with`].
 ///

@@ -10,7 +10,7 @@ use crate::decide::numbers::{num, percent};
 pub(super) struct Words(pub(super) Language);
 
 /// Chinese when the text has a Chinese character, English otherwise.
-pub(super) fn language_of(text: Option<&str>) -> Language {
+pub(crate) fn language_of(text: Option<&str>) -> Language {
     let han = |c: char| matches!(c, '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}');
     if text.is_some_and(|text| text.chars().any(han)) {
         Language::Chinese

@@ -10,11 +10,10 @@ use futures::stream::{self, BoxStream};
 use http::StatusCode;
 use oag_cluster::{KeptError, KeptStore};
 use oag_guard::permissions;
-use oag_serve::{Collected, Context, Engine, EngineError, Event, Events};
+use oag_serve::{Collected, Context, EngineError, Event, Events};
 use oag_types::{Code, GenerationId, Problem};
 use serde_json::json;
 
-use super::fleet::fleet;
 use crate::auth::Session;
 use crate::doc::{Operation, Routes};
 use crate::http::extract::{Body, Segment, broken, json as answer_json, json_with};
@@ -95,7 +94,8 @@ async fn generate_text(
     session.require(&api, permissions::MODEL_USE, None).await?;
     let stream = request.stream;
     let generation = request.generation(model.clone(), context_of(&session))?;
-    let events = fleet(&api)?.generate(generation).await.map_err(failure)?;
+    let engine = api.engines.of(&model).map_err(failure)?.engine;
+    let events = engine.generate(generation).await.map_err(failure)?;
     if stream {
         return Ok(Sse::new(in_parts(events)).into_response());
     }
@@ -157,6 +157,7 @@ fn unkept(error: KeptError) -> Failure {
 fn context_of(session: &Session) -> Context {
     let mut context = Context::new(session.tenant.clone(), request_id());
     context.user = Some(session.caller.principal.id.to_string());
+    context.scopes = Some(session.caller.scopes.clone());
     context
 }
 
@@ -212,7 +213,8 @@ async fn tokenize_text(
     Body(request): Body<TokenizeRequest>,
 ) -> Answer<Response> {
     session.require(&api, permissions::MODEL_USE, None).await?;
-    let tokens = fleet(&api)?.tokenize(&model, request.text).await.map_err(failure)?;
+    let engine = api.engines.of(&model).map_err(failure)?.engine;
+    let tokens = engine.tokenize(&model, request.text).await.map_err(failure)?;
     Ok(answer_json(&TokensView { tokens }))
 }
 
@@ -223,7 +225,8 @@ async fn detokenize_tokens(
     Body(request): Body<DetokenizeRequest>,
 ) -> Answer<Response> {
     session.require(&api, permissions::MODEL_USE, None).await?;
-    let text = fleet(&api)?.detokenize(&model, request.tokens).await.map_err(failure)?;
+    let engine = api.engines.of(&model).map_err(failure)?.engine;
+    let text = engine.detokenize(&model, request.tokens).await.map_err(failure)?;
     Ok(answer_json(&TextView { text }))
 }
 

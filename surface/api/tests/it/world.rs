@@ -291,6 +291,7 @@ impl World {
             pilot: Arc::clone(&pilot),
             hub: Arc::new(SignalHub::new(HubConfig::default(), Arc::clone(&shared), None)),
             ops: None,
+            engines: Arc::default(),
             fleet: None,
             kept: None,
             gate: None,
