@@ -21,7 +21,7 @@ const DRAWN: [(&str, &str, &str); 8] = [
 ];
 
 /// What brain and domain crates must build without, directly or through others.
-const HEAVY: [&str; 8] = [
+const HEAVY: [&str; 9] = [
     "axum",
     "hyper",
     "kube",
@@ -30,6 +30,7 @@ const HEAVY: [&str; 8] = [
     "reqwest",
     "rusqlite",
     "tokio-postgres",
+    "tonic",
 ];
 
 /// What the brain must build without on top: it is pure.
