@@ -82,7 +82,7 @@ impl Door {
     ) -> Result<()> {
         let (certificate, clock) = (Arc::clone(&self.certificate), Arc::clone(&self.clock));
         let mut tls = server_config(&self.authority, certificate, &self.revoked, clock)?;
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let gate = Arc::clone(self) as Arc<dyn Gate>;
         let parts = SecureParts { nodes, gate, tls: Arc::new(tls), peer: Arc::new(peer) };
         let shutdown = supervisor.shutdown().clone();

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use oag_cluster::{Dial, DialError, Membership};
-use oag_link::{Controller, SecureAddress, SecureDial, SocketDial, enrol, renew, where_to};
+use oag_link::{
+    Controller, SecureAddress, SecureDial, SocketDial, StreamDial, enrol, renew, where_to,
+};
 use oag_pki::{Bundle, Identity, IdentityStore, Pin, client_config, pinned_config};
 use oag_runtime::{Clock, OnError, Supervisor, TaskKind};
 use oag_types::NodeName;
 use rustls::ClientConfig;
 
-use crate::options::WorkerArgs;
+use crate::options::{Transport, WorkerArgs};
 
 /// Pauses between two tries to reach a controller that is away.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
@@ -26,7 +28,10 @@ pub(crate) async fn dial(
     supervisor: &Supervisor,
 ) -> Result<Arc<dyn Dial>> {
     if !controller.is_secure() && controller.is_loopback() && args.token.is_none() {
-        return Ok(Arc::new(SocketDial::new(controller.clone())));
+        return Ok(match args.transport {
+            Transport::Websocket => Arc::new(SocketDial::new(controller.clone())),
+            Transport::Grpc => Arc::new(StreamDial::plain(controller.clone(), supervisor.clone())),
+        });
     }
     let address = if controller.is_secure() {
         controller.secure_address()
@@ -53,7 +58,10 @@ pub(crate) async fn dial(
     };
     let renewal = keep_fresh(address.clone(), store, present, Arc::clone(clock));
     supervisor.spawn("certificate", TaskKind::Intake, OnError::Log, renewal);
-    Ok(Arc::new(SecureDial::new(address, Arc::new(tls))))
+    Ok(match args.transport {
+        Transport::Websocket => Arc::new(SecureDial::new(address, Arc::new(tls))),
+        Transport::Grpc => Arc::new(StreamDial::secure(address, Arc::new(tls), supervisor.clone())),
+    })
 }
 
 /// Turns the token into a certificate.
@@ -132,9 +140,7 @@ async fn once(
 }
 
 fn tls_of(identity: &Identity, clock: &Arc<dyn Clock>) -> Result<ClientConfig> {
-    let mut tls = client_config(identity, Arc::clone(clock))?;
-    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(tls)
+    Ok(client_config(identity, Arc::clone(clock))?)
 }
 
 fn identity_folder(args: &WorkerArgs, node: &NodeName) -> Result<PathBuf> {

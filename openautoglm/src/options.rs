@@ -110,6 +110,9 @@ pub(crate) struct WorkerArgs {
     /// controller's.
     #[arg(long, env = "OPENAUTOGLM_NODE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub(crate) token: Option<String>,
+    /// What carries the session.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) transport: Transport,
     /// Where the certificate is kept; under the user's state directory unless told.
     #[arg(long, value_name = "DIR")]
     pub(crate) identity: Option<PathBuf>,
@@ -132,6 +135,15 @@ pub(crate) struct WorkerArgs {
     /// Write log lines as JSON.
     #[arg(long)]
     pub(crate) json_logs: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Transport {
+    /// A WebSocket.
+    #[default]
+    Websocket,
+    /// A stream of gRPC.
+    Grpc,
 }
 
 #[derive(Debug, Args)]

@@ -233,7 +233,8 @@ async fn open_door(
     supervisor: &Supervisor,
 ) -> Result<NodesParts> {
     let cluster = parts.cluster.clone();
-    let mut nodes = NodesParts { cluster, config: config.nodes.clone(), gate: None };
+    let shutdown = supervisor.shutdown().clone();
+    let mut nodes = NodesParts { cluster, config: config.nodes.clone(), gate: None, shutdown };
     let Some(listener) = listener else { return Ok(nodes) };
     let name = data.installation()?.replace('/', "-");
     let (port, clock) = (listener.local_addr()?.port(), SystemClock::shared());

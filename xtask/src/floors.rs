@@ -22,7 +22,7 @@ const DRAWN: [(&str, &str, &str); 9] = [
 ];
 
 /// What brain and domain crates must build without, directly or through others.
-const HEAVY: [&str; 8] = [
+const HEAVY: [&str; 9] = [
     "axum",
     "hyper",
     "kube",
@@ -31,6 +31,7 @@ const HEAVY: [&str; 8] = [
     "reqwest",
     "rusqlite",
     "tokio-postgres",
+    "tonic",
 ];
 
 /// What the brain must build without on top: it is pure.

@@ -6,7 +6,10 @@
 mod address;
 mod secure;
 mod socket;
+mod stream;
+mod witness;
 
 pub use address::{BadAddress, Controller};
 pub use secure::{SecureAddress, SecureDial, TlsOf, enrol, renew, where_to};
 pub use socket::SocketDial;
+pub use stream::StreamDial;

@@ -1,5 +1,6 @@
 //! Sessions, enrolment and renewal over mutual TLS. Certificates come from the caller.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +42,10 @@ impl SecureAddress {
         Some(Self { host: host.to_owned(), port: port.parse().ok()? })
     }
 
-    async fn connect(&self, tls: Arc<ClientConfig>) -> Result<TlsStream<TcpStream>, DialError> {
+    pub(crate) async fn connect(
+        &self,
+        tls: Arc<ClientConfig>,
+    ) -> Result<TlsStream<TcpStream>, DialError> {
         let connect = async {
             let name = ServerName::try_from(self.host.clone()).map_err(away)?;
             let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(away)?;
@@ -50,6 +54,13 @@ impl SecureAddress {
         };
         let connected = tokio::time::timeout(PATIENCE, connect).await;
         connected.map_err(|_| away("it does not answer"))?
+    }
+}
+
+impl fmt::Display for SecureAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
     }
 }
 
@@ -73,11 +84,10 @@ impl SecureDial {
 #[async_trait]
 impl Dial for SecureDial {
     async fn dial(&self, hello: Hello) -> Result<Wire, DialError> {
-        let tls = (self.tls)().map_err(away)?;
+        let mut tls = (self.tls)().map_err(away)?;
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         let stream = self.address.connect(Arc::new(tls)).await?;
-        let SecureAddress { host, port } = &self.address;
-        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-        let url = format!("ws://{host}:{port}/session");
+        let url = format!("ws://{}/session", self.address);
         // The server looks at the certificate after the client has finished: a refusal is heard
         // with the first answer.
         let socket = tokio::time::timeout(PATIENCE, open(&url, stream)).await;
@@ -137,9 +147,7 @@ async fn post(
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .map_err(away)?;
-    let SecureAddress { host, port } = address;
-    let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-    let answer = client.post(format!("https://{host}:{port}{path}")).json(body).send().await;
+    let answer = client.post(format!("https://{address}{path}")).json(body).send().await;
     let answer = answer.map_err(|error| of_chain(&error))?;
     let status = answer.status();
     let text = answer.text().await.map_err(away)?;
@@ -160,7 +168,7 @@ fn of_io(error: &std::io::Error) -> DialError {
 }
 
 /// What TLS says in an error or inside it, when it is final.
-fn refused(error: &(dyn std::error::Error + 'static)) -> Option<DialError> {
+pub(crate) fn refused(error: &(dyn std::error::Error + 'static)) -> Option<DialError> {
     if let Some(io) = error.downcast_ref::<std::io::Error>() {
         return refused(io.get_ref()?);
     }
@@ -204,7 +212,7 @@ pub(crate) fn of_chain(error: &(dyn std::error::Error + 'static)) -> DialError {
     DialError::Away(text)
 }
 
-fn away(error: impl std::fmt::Display) -> DialError {
+pub(crate) fn away(error: impl std::fmt::Display) -> DialError {
     DialError::Away(error.to_string())
 }
 

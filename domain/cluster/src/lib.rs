@@ -17,6 +17,7 @@ mod config;
 mod control;
 mod engine;
 mod facts;
+mod frame;
 mod gate;
 mod kept;
 pub mod protocol;
@@ -28,6 +29,7 @@ pub use agent::{Agent, AgentConfig, AgentParts, Dial, DialError, Ended, Wire};
 pub use config::{ClusterConfig, ConfigError};
 pub use control::{Cluster, ClusterParts, Inbox, Refused, SessionId};
 pub use facts::{estimate_tokens, prefixes};
+pub use frame::Frame;
 pub use gate::{Gate, Membership, Peer};
 pub use kept::{KeptAnswer, KeptError, KeptState, KeptStore};
 pub use views::{

@@ -134,7 +134,8 @@ async fn workers_join_serve_and_drain() {
     let upstream = Counting::start().await;
     let url = upstream.url();
     let glm = ["--model", "glm-4-plus", "--upstream", &url, "--slots", "2", "--group", "east"];
-    let mut one = worker(&home, &site, "one", &glm);
+    let over_grpc: Vec<&str> = glm.into_iter().chain(["--transport", "grpc"]).collect();
+    let mut one = worker(&home, &site, "one", &over_grpc);
     let _two = worker(&home, &site, "two", &glm);
     let seen = nodes(&site, &[("one", "ready"), ("two", "ready")]).await;
     assert_eq!(seen["items"][0]["groups"], json!(["east"]));

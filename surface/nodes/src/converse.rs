@@ -13,24 +13,44 @@ const HELLO: Duration = Duration::from_secs(10);
 /// Messages that are sent in one go.
 const BATCH_MAX: usize = 64;
 
-/// The name in a node's certificate, and the end of that certificate.
-pub(crate) type Certified = (NodeName, Pin<Box<dyn Future<Output = &'static str> + Send>>);
+/// Ends with the reason for which a session must end.
+pub(crate) type Over = Pin<Box<dyn Future<Output = &'static str> + Send>>;
 
-/// Speaks with a node until either side ends it, or its certificate does; messages are JSON text.
-/// A node with a certificate must call itself as that does.
-pub(crate) async fn converse<I, O>(
-    cluster: &Cluster,
-    certified: Option<Certified>,
-    mut said: I,
-    mut told: O,
-) where
+/// On which terms a session is opened.
+pub(crate) struct Terms {
+    /// The name in the node's certificate, when it has one.
+    pub(crate) name: Option<NodeName>,
+    /// The end of that certificate, or another reason.
+    pub(crate) over: Over,
+}
+
+impl Terms {
+    /// Without a certificate, and for as long as both sides like.
+    pub(crate) fn none() -> Self {
+        Self { name: None, over: Box::pin(std::future::pending()) }
+    }
+}
+
+/// A session that is open; it is detached however it ends, also when it is dropped.
+struct Attached<'a> {
+    cluster: &'a Cluster,
+    session: SessionId,
+}
+
+impl Drop for Attached<'_> {
+    fn drop(&mut self) {
+        self.cluster.detach(&self.session);
+    }
+}
+
+/// Speaks with a node until either side ends it, or its terms do; messages are JSON text. A node
+/// with a certificate must call itself as that does.
+pub(crate) async fn converse<I, O>(cluster: &Cluster, terms: Terms, mut said: I, mut told: O)
+where
     I: Stream<Item = Result<String, String>> + Unpin,
     O: Sink<String, Error = String> + Unpin,
 {
-    let (name, mut over) = match certified {
-        Some((name, over)) => (Some(name), over),
-        None => (None, Box::pin(std::future::pending()) as Pin<Box<_>>),
-    };
+    let Terms { name, mut over } = terms;
     let attached = match tokio::time::timeout(HELLO, said.next()).await {
         Ok(Some(Ok(text))) => hello(&text, name.as_ref())
             .and_then(|hello| cluster.attach(hello).map_err(|why| why.to_string())),
@@ -40,8 +60,8 @@ pub(crate) async fn converse<I, O>(
     };
     match attached {
         Ok((session, inbox)) => {
-            talk(cluster, &session, (&mut over, inbox), (&mut said, &mut told)).await;
-            cluster.detach(&session);
+            let attached = Attached { cluster, session };
+            talk(&attached, (&mut over, inbox), (&mut said, &mut told)).await;
         }
         Err(reason) => {
             tracing::warn!(reason, "node refused");
@@ -53,9 +73,8 @@ pub(crate) async fn converse<I, O>(
 
 /// Carries messages both ways until the end.
 async fn talk<I, O>(
-    cluster: &Cluster,
-    session: &SessionId,
-    (over, mut inbox): (&mut Pin<Box<dyn Future<Output = &'static str> + Send>>, Inbox),
+    Attached { cluster, session }: &Attached<'_>,
+    (over, mut inbox): (&mut Over, Inbox),
     (said, told): (&mut I, &mut O),
 ) where
     I: Stream<Item = Result<String, String>> + Unpin,

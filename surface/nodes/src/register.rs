@@ -2,23 +2,30 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::header::{CONTENT_TYPE, FORWARDED, HOST, HeaderName, ORIGIN, VIA};
 use http::uri::Authority;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
 use oag_cluster::protocol::PROTOCOL;
-use oag_cluster::{Cluster, Gate};
+use oag_cluster::{Cluster, Frame, Gate};
+use oag_runtime::ShutdownHandle;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tonic::Status;
 
-use crate::socket::session;
+use crate::converse::Terms;
+use crate::{socket, stream};
 
+/// Time between two looks at whether work in hand has come to its end.
+const LOOK: Duration = Duration::from_millis(100);
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Settings of where nodes come in, section `nodes` of the configuration.
@@ -61,12 +68,17 @@ pub struct NodesParts {
     pub config: NodesConfig,
     /// Lets nodes of other machines in; none where there is no port for them.
     pub gate: Option<Arc<dyn Gate>>,
+    /// When to stop.
+    pub shutdown: ShutdownHandle,
 }
 
 /// The routes on the main port. The connection's address must be among the extensions of requests,
 /// as [`ConnectInfo`].
 pub fn plain(parts: NodesParts) -> Router {
-    Router::new().route("/register", get(register)).with_state(parts)
+    Router::new()
+        .route("/register", get(register))
+        .route(Frame::SESSION, post(open_stream))
+        .with_state(parts)
 }
 
 async fn register(
@@ -84,8 +96,31 @@ async fn register(
             tracing::warn!(%peer, why, "session of a node refused");
             (StatusCode::FORBIDDEN, format!("{why}\n")).into_response()
         }
-        None => session(upgrade, parts.cluster, None),
+        None => socket::session(upgrade, parts.cluster, Terms::none()),
     }
+}
+
+async fn open_stream(
+    State(parts): State<NodesParts>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request<Body>,
+) -> Response {
+    if let Some(why) = refused(&parts.config, peer, request.headers()) {
+        tracing::warn!(%peer, why, "session of a node refused");
+        return stream::refuse(&Status::permission_denied(why));
+    }
+    let over = Box::pin(drained(parts.cluster.clone(), parts.shutdown));
+    stream::session(request, parts.cluster, Terms { name: None, over }, Arc::default()).await
+}
+
+/// The main port waits for its connections when it drains, and a session is a part of one. It ends
+/// when nobody needs its node any more.
+async fn drained(cluster: Cluster, shutdown: ShutdownHandle) -> &'static str {
+    shutdown.draining().await;
+    while cluster.figures().open > 0 {
+        tokio::time::sleep(LOOK).await;
+    }
+    "the controller stops"
 }
 
 /// What a node of another machine is told: the authority, and where to go. It believes neither

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{DefaultBodyLimit, Extension, State};
@@ -14,27 +14,40 @@ use axum::routing::{get, post};
 use http::header::CONTENT_TYPE;
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use oag_cluster::{Gate, Peer};
+use oag_cluster::{Frame, Gate, Peer};
 use oag_runtime::ShutdownHandle;
 use oag_types::{ErrorKind, NodeName, Problem};
 use rustls::{ServerConfig, ServerConnection};
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tonic::Status;
 use tower::ServiceExt;
 
+use crate::converse::Terms;
 use crate::register::NodesParts;
-use crate::socket::session;
+use crate::stream::IDLE;
+use crate::{socket, stream};
 
 /// How long a handshake, or the head of a request, may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Most bytes of a request to enrol.
 const BODY_BYTES_MAX: usize = 64 << 10;
+/// Most bytes of the head of a request over HTTP/2.
+const HEAD_BYTES_MAX: u32 = 16 << 10;
+/// Requests and sessions at once on a connection.
+const STREAMS_MAX: u32 = 16;
+/// Bytes that a connection, and a stream of it, may have under way before they are read.
+const WINDOW_BYTES: u32 = 256 << 10;
+/// Time between two pings over HTTP/2, which have to be answered within [`PATIENCE`].
+const PING: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(50);
+const NO_CERTIFICATE: &str = "a certificate is needed here; enrol with a token first";
 
 /// Reads who is at the other end of a connection.
 pub type PeerOf = Arc<dyn Fn(&ServerConnection) -> Option<Peer> + Send + Sync>;
@@ -124,6 +137,8 @@ pub async fn serve_secure(
             }
         }
     }
+    // Sessions go on as long as the process: work in hand comes to its end over them.
+    connections.detach_all();
     Ok(())
 }
 
@@ -144,17 +159,43 @@ async fn connection(
         Err(_) => return,
     };
     let shown = Shown(peer(stream.get_ref().1));
-    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(axum::body::Body::new);
+    let alive = Arc::new(Notify::new());
+    let touched = Arc::clone(&alive);
+    let service = service_fn(move |request: Request<Incoming>| {
+        touched.notify_one();
+        let mut request = request.map(Body::new);
         request.extensions_mut().insert(shown.clone());
+        request.extensions_mut().insert(Arc::clone(&touched));
         router.clone().oneshot(request)
     });
+    let builder = builder();
+    let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    tokio::select! {
+        served = served => if let Err(error) = served {
+            tracing::debug!(%address, error, "connection of a node ended early");
+        },
+        () = idle(&alive) => tracing::debug!(%address, "connection of a node was idle too long"),
+    }
+}
+
+fn builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
-    let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
-    if let Err(error) = served {
-        tracing::debug!(%address, error, "connection of a node ended early");
-    }
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Some(PING))
+        .keep_alive_timeout(PATIENCE)
+        .max_header_list_size(HEAD_BYTES_MAX)
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .initial_stream_window_size(WINDOW_BYTES);
+    builder
+}
+
+/// Ends when nothing was heard for too long.
+async fn idle(alive: &Notify) {
+    while tokio::time::timeout(IDLE, alive.notified()).await.is_ok() {}
 }
 
 fn router(shared: Shared) -> Router {
@@ -162,6 +203,7 @@ fn router(shared: Shared) -> Router {
         .route("/enrol", post(enrol))
         .route("/renew", post(renew))
         .route("/session", get(open_session))
+        .route(Frame::SESSION, post(open_stream))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(shared)
 }
@@ -200,13 +242,29 @@ async fn open_session(
         Ok(upgrade) => upgrade,
         Err(rejection) => return rejection.into_response(),
     };
-    let over = shared.gate.over(peer.clone());
-    session(upgrade, shared.nodes.cluster, Some((peer.node, over)))
+    let terms = terms(&shared, peer);
+    socket::session(upgrade, shared.nodes.cluster, terms)
+}
+
+async fn open_stream(
+    State(shared): State<Shared>,
+    Extension(shown): Extension<Shown>,
+    Extension(alive): Extension<Arc<Notify>>,
+    request: Request<Body>,
+) -> Response {
+    let Shown(Some(peer)) = shown else {
+        return stream::refuse(&Status::unauthenticated(NO_CERTIFICATE));
+    };
+    let terms = terms(&shared, peer);
+    stream::session(request, shared.nodes.cluster, terms, alive).await
+}
+
+fn terms(shared: &Shared, peer: Peer) -> Terms {
+    Terms { over: shared.gate.over(peer.clone()), name: Some(peer.node) }
 }
 
 fn no_certificate() -> Response {
-    let text = "a certificate is needed here; enrol with a token first";
-    refuse(StatusCode::UNAUTHORIZED, text)
+    refuse(StatusCode::UNAUTHORIZED, NO_CERTIFICATE)
 }
 
 fn refuse(status: StatusCode, text: &str) -> Response {

@@ -16,6 +16,8 @@ use crate::protocol::{Ask, FromNode, Reply, ToNode, Work};
 
 /// How long a controller may take to say welcome.
 const WELCOME: Duration = Duration::from_secs(10);
+/// How long a controller may take to hear the last word.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// Answers to calls that may wait to be sent.
 const REPLIES_MAX: usize = 1_024;
 
@@ -126,7 +128,7 @@ impl Talk<'_> {
             return Ok(());
         }
         self.send(FromNode::Bye).await?;
-        let _ = self.told.close().await;
+        let _ = tokio::time::timeout(FAREWELL, self.told.close()).await;
         Err(Over::Drained)
     }
 
