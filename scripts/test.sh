@@ -5,7 +5,7 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-STAGES=(setup scripts fmt check deny clippy test doc deploy python live browser llama)
+STAGES=(setup scripts fmt check deny clippy test doc deploy python live browser)
 STAGE_LIMIT_S=${STAGE_LIMIT_S:-3600}
 CACHE_LIMIT_MB=15000
 
@@ -116,7 +116,8 @@ stage_browser() {
 # The models of `adapters/engine/tests/data`, run by llama.cpp: in its own crate, and in workers. Both
 # packages are named each time: with another choice of them llama.cpp is compiled again.
 stage_llama() {
-    local both=(-p oag-engine -p openautoglm --features oag-engine/llama,openautoglm/llama --locked)
+    local both=(-p oag-engine -p openautoglm --locked)
+    both+=(--features oag-engine/llama --features openautoglm/llama)
     scripts/setup.sh llama
     cargo clippy "${both[@]}" --all-targets -- -D warnings
     cargo test "${both[@]}" --no-fail-fast -- absent:: faults:: llama:: local:: models::
