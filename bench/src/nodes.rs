@@ -196,7 +196,9 @@ pub(crate) async fn serve() -> anyhow::Result<()> {
     let counts = TcpListener::bind("127.0.0.1:0").await?;
     let ports = (listener.local_addr()?.port(), counts.local_addr()?.port());
     writeln!(std::io::stdout(), "{} {}", ports.0, ports.1)?;
-    let nodes = NodesParts { cluster: cluster.clone(), config: NodesConfig::default(), gate: None };
+    let config = NodesConfig::default();
+    let cluster_of = cluster.clone();
+    let nodes = NodesParts { cluster: cluster_of, config, gate: None, shutdown: shutdown.clone() };
     let router = oag_nodes::plain(nodes);
     let config = ApiConfig::default();
     let serve = async move { oag_api::serve(listener, router, &config, shutdown).await };
