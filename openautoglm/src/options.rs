@@ -99,6 +99,10 @@ pub(crate) struct WorkerArgs {
     /// on. Only in builds with the feature `llama`.
     #[arg(long, value_name = "FILE")]
     pub(crate) gguf: Vec<PathBuf>,
+    /// In what form a GGUF model keeps what it has read. Only with `f32` an answer that moves to
+    /// another worker is word for word what it would have been.
+    #[arg(long, value_enum, default_value_t = Memory::F16)]
+    pub(crate) memory: Memory,
     /// Threads that a GGUF model calculates with; one for each core unless told.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) threads: Option<u32>,
@@ -144,6 +148,17 @@ pub(crate) enum Transport {
     Websocket,
     /// A stream of gRPC.
     Grpc,
+}
+
+/// In what form a model's memory of what it read is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Memory {
+    /// Four bytes a number, and nothing is rounded further; slow.
+    F32,
+    /// Two bytes a number, as models are made for.
+    F16,
+    /// About one byte a number; answers change a little.
+    Q8,
 }
 
 #[derive(Debug, Args)]

@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use oag_cluster::protocol::{Load, ModelLoad, Offer};
 use oag_cluster::{Agent, AgentConfig, AgentParts, Ended};
-use oag_engine::{Dialect, Local, LocalConfig, Upstream, UpstreamConfig, UpstreamModel};
+use oag_engine::{
+    Dialect, Local, LocalConfig, MemoryKind, Upstream, UpstreamConfig, UpstreamModel,
+};
 use oag_link::Controller;
 use oag_runtime::{
     Clock, RandomIds, Shutdown, ShutdownHandle, Supervisor, SystemClock, TelemetryConfig,
@@ -19,7 +21,7 @@ use oag_serve::Engines;
 use oag_types::NodeName;
 
 use crate::membership;
-use crate::options::WorkerArgs;
+use crate::options::{Memory, WorkerArgs};
 
 /// Where models of Zhipu are, when a worker is told only their names.
 const ZHIPU: &str = "https://open.bigmodel.cn/api/paas/v4";
@@ -140,6 +142,11 @@ async fn engines(args: &WorkerArgs, supervisor: &Supervisor) -> Result<Engines> 
         config.window_tokens = Some(args.max_tokens);
         config.slots = args.slots.unwrap_or(config.slots);
         config.threads = args.threads;
+        config.memory = match args.memory {
+            Memory::F32 => MemoryKind::F32,
+            Memory::F16 => MemoryKind::F16,
+            Memory::Q8 => MemoryKind::Q8,
+        };
         let engine = Local::start(config, supervisor)?;
         let card = engine.loaded().await;
         let card = card.with_context(|| format!("{} cannot be loaded", file.display()))?;
