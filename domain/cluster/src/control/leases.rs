@@ -25,29 +25,29 @@ impl State {
         }
         let event = job.add(event);
         let (ticket, attained) = (job.ticket, job.attained());
-        let bytes = job.answer.push(event.clone());
-        match event {
-            Event::Delta(_) if bytes > self.config.answer_bytes_max => {
-                let most = self.config.answer_bytes_max;
-                let why = format!("the answer is larger than {most} bytes");
-                self.end(lease.task, Err(EngineError::BrokeOff(why)), now);
-                self.pump(now);
-            }
-            Event::Delta(delta) => {
-                self.counted.tokens += delta.tokens.len().max(1) as u64;
-                self.scheduler.progress(ticket, attained);
-            }
-            Event::End(ending) => {
-                let written = ending.usage.map_or(attained, |usage| usage.answer.max(1));
-                let learned = match ending.finish {
-                    Finish::Length => Ending::CutOff(written),
-                    _ => Ending::Complete(written),
-                };
-                self.scheduler.finished(ticket, learned, now);
-                self.end(lease.task, Ok(()), now);
-                self.tell(node, ToNode::Done { lease }, now);
-                self.pump(now);
-            }
+        let (tokens, ending) = match &event {
+            Event::Delta(delta) => (delta.tokens.len().max(1) as u64, None),
+            Event::End(ending) => (0, Some(*ending)),
+        };
+        let bytes = job.answer.push(event);
+        if let Some(ending) = ending {
+            let written = ending.usage.map_or(attained, |usage| usage.answer.max(1));
+            let learned = match ending.finish {
+                Finish::Length => Ending::CutOff(written),
+                _ => Ending::Complete(written),
+            };
+            self.scheduler.finished(ticket, learned, now);
+            self.end(lease.task, Ok(()), now);
+            self.tell(node, ToNode::Done { lease }, now);
+            self.pump(now);
+        } else if bytes > self.config.answer_bytes_max {
+            let most = self.config.answer_bytes_max;
+            let why = format!("the answer is larger than {most} bytes");
+            self.end(lease.task, Err(EngineError::BrokeOff(why)), now);
+            self.pump(now);
+        } else {
+            self.counted.tokens += tokens;
+            self.scheduler.progress(ticket, attained);
         }
         Ok(())
     }

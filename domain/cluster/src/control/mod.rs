@@ -96,9 +96,7 @@ impl Cluster {
     /// When it speaks another protocol, or there are too many nodes.
     pub fn attach(&self, hello: Hello) -> Result<(SessionId, Inbox), Refused> {
         let at = self.0.clock.now();
-        let attached = self.lock().attach(hello, at, self.now());
-        self.0.wake.notify_one();
-        attached
+        self.change(|state, now| state.attach(hello, at, now))
     }
 
     /// What a node says.
@@ -107,8 +105,7 @@ impl Cluster {
             self.0.calls.answer(call, session, reply);
             return;
         }
-        self.lock().take(session, said, self.now());
-        self.0.wake.notify_one();
+        self.change(|state, now| state.take(session, said, now));
     }
 
     /// The connection of a node is gone.
@@ -200,9 +197,7 @@ impl Cluster {
         id: GenerationId,
         request: Generation,
     ) -> Result<Arc<Answer>, EngineError> {
-        let answer = self.lock().submit(id, request, self.now())?;
-        self.0.wake.notify_one();
-        Ok(answer)
+        self.change(|state, now| state.submit(id, request, now))
     }
 
     /// Work from before this controller was started.
@@ -219,6 +214,16 @@ impl Cluster {
 
     pub(crate) fn next_id(&self) -> GenerationId {
         self.0.ids.next::<GenerationId>()
+    }
+
+    /// Changes what is known; what then comes due sooner than was thought is seen to in time.
+    fn change<T>(&self, change: impl FnOnce(&mut State, Moment) -> T) -> T {
+        let mut state = self.lock();
+        let answer = change(&mut state, self.now());
+        if state.is_due_sooner() {
+            self.0.wake.notify_one();
+        }
+        answer
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {

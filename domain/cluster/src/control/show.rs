@@ -1,5 +1,6 @@
 //! What a controller shows of itself.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use oag_schedule::Moment;
@@ -15,11 +16,18 @@ use crate::views::{FleetFigures, LeaseView, ModelView, NodeModel, NodeView, Queu
 
 impl State {
     pub(super) fn nodes(&self, now: Moment) -> Vec<NodeView> {
-        self.nodes.values().map(|node| self.show(node, now)).collect()
+        let mut leases: HashMap<NodeName, Vec<LeaseView>> = HashMap::new();
+        for lease in self.jobs.iter().filter_map(|(task, job)| lease(*task, job, now)) {
+            leases.entry(lease.node.clone()).or_default().push(lease);
+        }
+        let show = |node: &Node| self.show(node, leases.remove(&node.name), now);
+        self.nodes.values().map(show).collect()
     }
 
     pub(super) fn node(&self, name: &NodeName, now: Moment) -> Option<NodeView> {
-        self.nodes.get(name).map(|node| self.show(node, now))
+        let node = self.nodes.get(name)?;
+        let leases = self.jobs.iter().filter_map(|(task, job)| lease(*task, job, now));
+        Some(self.show(node, Some(leases.filter(|lease| lease.node == *name).collect()), now))
     }
 
     pub(super) fn first_card(&self, model: &str) -> Option<ModelCard> {
@@ -106,12 +114,7 @@ impl State {
         self.scheduler.predictor()
     }
 
-    fn show(&self, node: &Node, now: Moment) -> NodeView {
-        let leases = self.leases_of(&node.name);
-        let leases = leases.into_iter().filter_map(|(of, _)| {
-            let job = self.jobs.get(&of.task)?;
-            lease(of.task, job, now)
-        });
+    fn show(&self, node: &Node, leases: Option<Vec<LeaseView>>, now: Moment) -> NodeView {
         NodeView {
             name: node.name.clone(),
             role: node.role,
@@ -127,7 +130,7 @@ impl State {
             cpu: node.load.cpu,
             memory: node.load.memory,
             models: node.offers.values().map(|offered| self.show_model(node, offered)).collect(),
-            leases: leases.collect(),
+            leases: leases.unwrap_or_default(),
         }
     }
 

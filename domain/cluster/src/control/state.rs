@@ -34,6 +34,10 @@ pub(crate) struct State {
     pub(super) unserved: BTreeMap<String, Moment>,
     pub(super) sessions: u64,
     pub(super) counted: FleetFigures,
+    /// When nodes are looked at next.
+    looks_at: Moment,
+    /// When [`State::advance`] is called next, unless something is due sooner.
+    wakes_at: Moment,
 }
 
 impl State {
@@ -52,21 +56,35 @@ impl State {
             unserved: BTreeMap::new(),
             sessions: 0,
             counted: FleetFigures::default(),
+            looks_at: Moment::START,
+            wakes_at: Moment::START,
         }
     }
 
     /// Does what has come due; the answer is the time until it should be called again.
     pub(super) fn advance(&mut self, now: Moment) -> Duration {
-        self.look_at_nodes(now);
-        self.begin_restored(now);
+        if now >= self.looks_at {
+            self.looks_at = now.plus(Duration::from_millis(self.config.tick_ms));
+            self.look_at_nodes(now);
+            self.begin_restored(now);
+            self.end_unserved(now);
+        }
         self.end_late(now);
-        self.end_unserved(now);
         self.end_slices(now);
         self.pump(now);
-        let tick = Duration::from_millis(self.config.tick_ms);
-        let next = self.slices.first().map(|(at, ..)| *at);
-        let next = next.into_iter().chain(self.deadlines.first().map(|(at, _)| *at)).min();
-        next.map_or(tick, |at| at.since(now).min(tick).max(Duration::from_micros(500)))
+        self.wakes_at = self.next_due().map_or(self.looks_at, |at| at.min(self.looks_at));
+        self.wakes_at.since(now).max(Duration::from_micros(500))
+    }
+
+    /// Whether something comes due before [`State::advance`] would be called.
+    pub(super) fn is_due_sooner(&self) -> bool {
+        self.next_due().is_some_and(|at| at < self.wakes_at)
+    }
+
+    /// The end of the slice or the deadline that comes first.
+    fn next_due(&self) -> Option<Moment> {
+        let slice = self.slices.first().map(|(at, ..)| *at);
+        slice.into_iter().chain(self.deadlines.first().map(|(at, _)| *at)).min()
     }
 
     /// Hands out what may begin, takes back what should make way, and tells what was given up.
