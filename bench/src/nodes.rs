@@ -189,6 +189,7 @@ pub(crate) async fn serve() -> anyhow::Result<()> {
         epoch: 1,
         clock: SystemClock::shared(),
         ids: Arc::new(RandomIds),
+        pen: None,
     })?;
     let run = cluster.clone().run(shutdown.clone());
     supervisor.spawn("fleet", TaskKind::Drains, OnError::Log, run);

@@ -10,7 +10,8 @@ use oag_api::{ApiConfig, ApiParts};
 use oag_ops::{ActivePlan, Desk, HubConfig, LongTerm, Ops, OpsConfig, OpsParts, SignalHub};
 use oag_pilot::{
     Caller, CheckpointSink, Claim, ExecError, Executor, Fate, Hindsight, InHand, LogKeys, LogLine,
-    Meter, NoCrashPoints, Observed, Operation, Pilot, PilotConfig, PilotParts, Proposal, Trial,
+    Mandate, Meter, NoCrashPoints, Observed, Operation, Pilot, PilotConfig, PilotParts, Proposal,
+    Trial,
 };
 use oag_runtime::{
     Clock, IdSource, Metrics, OnError, RandomIds, ShutdownHandle, Supervisor, TaskKind,
@@ -184,7 +185,7 @@ impl Executor for Memory {
         _: &Tenant,
         service: &ServiceName,
         operation: &Operation,
-        _: &str,
+        _: Mandate<'_>,
     ) -> Result<Receipt, ExecError> {
         let Operation::SetReplicas(replicas) = operation else {
             return Err(ExecError::Refused("only replicas can be set".to_owned()));

@@ -8,8 +8,9 @@ use async_trait::async_trait;
 use oag_ledger::SigningKey;
 use oag_ops::{Desk, HubConfig, Ops, OpsConfig, OpsParts, SignalHub};
 use oag_pilot::{
-    Caller, CheckpointSink, ExecError, Executor, LogKeys, LogLine, NoCrashPoints, Observed,
-    Operation, PageRequest, Phase, Pilot, PilotConfig, PilotParts, PlanFilter, PlanRecord,
+    Caller, CheckpointSink, ExecError, Executor, LogKeys, LogLine, Mandate, NoCrashPoints,
+    Observed, Operation, PageRequest, Phase, Pilot, PilotConfig, PilotParts, PlanFilter,
+    PlanRecord,
 };
 use oag_runtime::{Clock, FakeClock, OnError, RandomIds, ShutdownHandle, Supervisor, TaskKind};
 use oag_store::{SqliteConfig, SqliteStore};
@@ -62,7 +63,7 @@ impl Executor for Stage {
         tenant: &Tenant,
         service: &ServiceName,
         operation: &Operation,
-        _: &str,
+        _: Mandate<'_>,
     ) -> Result<Receipt, ExecError> {
         let receipt = self.rehearse(tenant, service, operation).await?;
         let Some(receipt) = receipt else { return Err(ExecError::Refused("no".to_owned())) };

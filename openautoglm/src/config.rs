@@ -11,6 +11,7 @@ use oag_local::LocalConfig;
 use oag_nodes::NodesConfig;
 use oag_ops::{HubConfig, OpsConfig};
 use oag_pilot::PilotConfig;
+use oag_placement::PlacementConfig;
 use oag_runtime::{Layers, TelemetryConfig};
 use oag_series::SeriesConfig;
 use oag_sources::PrometheusConfig;
@@ -51,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) local: LocalConfig,
     /// The fleet of model workers.
     pub(crate) fleet: ClusterConfig,
+    /// Models as services on its nodes.
+    pub(crate) placement: PlacementConfig,
     /// Where its nodes come in.
     pub(crate) nodes: NodesConfig,
     /// How often the host and the process are looked at, in milliseconds; 0: never.
@@ -99,6 +102,7 @@ impl Default for Config {
             series: SeriesConfig::default(),
             local: LocalConfig::default(),
             fleet: ClusterConfig::default(),
+            placement: PlacementConfig::default(),
             nodes: NodesConfig::default(),
             host_interval_ms: 15_000,
             scrape: Vec::new(),

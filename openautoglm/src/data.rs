@@ -139,6 +139,16 @@ impl DataDir {
         Ok(name.trim().to_owned())
     }
 
+    /// The name of the cluster of nodes.
+    pub(crate) fn cluster(&self) -> Result<String> {
+        Ok(self.installation()?.replace('/', "-"))
+    }
+
+    /// Where the keys for nodes are.
+    pub(crate) fn nodes(&self) -> PathBuf {
+        self.root.join("nodes")
+    }
+
     /// Notes which database keeps the truth, for commands that see no settings but these.
     pub(crate) fn note_store_kind(&self, kind: StoreKind) -> Result<()> {
         let word = match kind {

@@ -42,6 +42,7 @@ pub(crate) fn register_fleet(metrics: &Metrics, cluster: &Cluster) {
 
 fn fleet_figures(cluster: &Cluster) -> Vec<Figure> {
     let c = cluster.figures();
+    let (listed, absent) = cluster.listed();
     vec![
         Figure::Total("fleet_requests", "Requests for answers taken in", c.submitted),
         Figure::Total("fleet_refused", "Requests for answers refused at once", c.refused),
@@ -58,6 +59,8 @@ fn fleet_figures(cluster: &Cluster) -> Vec<Figure> {
         Figure::Total("fleet_heartbeats", "Heartbeats heard", c.heartbeats),
         Figure::Now("fleet_open", "Answers that wait or are made", count_of(c.open)),
         Figure::Now("fleet_nodes", "Nodes with a session", count_of(c.connected)),
+        Figure::Now("fleet_inventory_hosts", "Hosts of the inventory", count_of(listed)),
+        Figure::Now("fleet_inventory_absent", "Of those, not connected", count_of(absent)),
         Figure::Now("fleet_nodes_max", "Most nodes", count_of(cluster.nodes_max())),
     ]
 }

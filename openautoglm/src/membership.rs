@@ -64,6 +64,18 @@ pub(crate) async fn dial(
     })
 }
 
+/// What the node was given when it enrolled; none where it needs no certificate.
+pub(crate) fn bundle(
+    args: &WorkerArgs,
+    (controller, node): (&Controller, &NodeName),
+) -> Result<Option<Bundle>> {
+    if !controller.is_secure() && controller.is_loopback() && args.token.is_none() {
+        return Ok(None);
+    }
+    let identity = IdentityStore::open(&identity_folder(args, node)?)?.identity()?;
+    Ok(identity.map(|identity| identity.bundle().clone()))
+}
+
 /// Turns the token into a certificate.
 async fn join(
     args: &WorkerArgs,
@@ -143,7 +155,7 @@ fn tls_of(identity: &Identity, clock: &Arc<dyn Clock>) -> Result<ClientConfig> {
     Ok(client_config(identity, Arc::clone(clock))?)
 }
 
-fn identity_folder(args: &WorkerArgs, node: &NodeName) -> Result<PathBuf> {
+pub(crate) fn identity_folder(args: &WorkerArgs, node: &NodeName) -> Result<PathBuf> {
     if let Some(folder) = &args.identity {
         return Ok(folder.clone());
     }

@@ -84,13 +84,13 @@ impl UpArgs {
 
 /// A model is a name under which it is served, such as `glm-4-plus`; `NAME=NAME-THERE` when an
 /// upstream calls it something else.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct WorkerArgs {
     /// The controller, such as `http://127.0.0.1:8080/register`.
     #[arg(long, env = "OPENAUTOGLM_CONTROLLER", value_name = "URL")]
     pub(crate) controller: String,
     /// A model to serve; may be given several times.
-    #[arg(long = "model", required = true, value_name = "NAME")]
+    #[arg(long = "model", required_unless_present = "models_dir", value_name = "NAME")]
     pub(crate) models: Vec<String>,
     /// Tokens of prompt and answer that one request may have.
     #[arg(long, default_value_t = 8_192, value_parser = clap::value_parser!(u32).range(1..))]
@@ -99,6 +99,13 @@ pub(crate) struct WorkerArgs {
     /// on. Only in builds with the feature `llama`.
     #[arg(long, value_name = "FILE")]
     pub(crate) gguf: Vec<PathBuf>,
+    /// A folder of models that the controller may have loaded here, by signed orders; see
+    /// docs/models.md.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) models_dir: Option<PathBuf>,
+    /// A folder of scripts that the controller may have run here, by signed orders.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) scripts_dir: Option<PathBuf>,
     /// In what form a GGUF model keeps what it has read. Only with `f32` an answer that moves to
     /// another worker is word for word what it would have been.
     #[arg(long, value_enum, default_value_t = Memory::F16)]

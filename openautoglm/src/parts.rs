@@ -8,6 +8,8 @@ use oag_cluster::{Cluster, ClusterParts, KeptStore};
 use oag_local::{LocalExecutor, LocalSource, WatchExecutor};
 use oag_ops::{LongTerm, Ops, OpsParts, RulesEngine, SignalHub, Source};
 use oag_pilot::{CrashPoints, Executor, NoCrashPoints, Pilot, PilotParts};
+use oag_pki::command::SigningKey;
+use oag_placement::FleetExecutor;
 use oag_runtime::{Clock, IdSource, Metrics, RandomIds, Supervisor, SystemClock};
 use oag_schedule::length::Predictor;
 use oag_series::SeriesStore;
@@ -19,6 +21,7 @@ use oag_store_port::Store;
 use crate::config::Config;
 use crate::data::{DataDir, StoreKind};
 use crate::figures::{self, LoopProbe};
+use crate::orders::CommandPen;
 use crate::wiring::{CheckpointFiles, HubMeter, LoopDesk, PilotRecords, StandAt};
 
 /// Everything a running process holds.
@@ -30,6 +33,7 @@ pub(crate) struct Parts {
     pub(crate) series: Arc<SeriesStore>,
     pub(crate) local: Arc<LocalExecutor>,
     pub(crate) cluster: Cluster,
+    pub(crate) placement: Arc<FleetExecutor>,
     pub(crate) kept: KeptStore,
     pub(crate) api: ApiParts,
 }
@@ -45,17 +49,19 @@ pub(crate) async fn build(
     let store = open_store(config, data).await?;
     let series =
         Arc::new(SeriesStore::open(data.series(), config.series.clone(), Arc::clone(&clock))?);
-    let long_term = Arc::clone(&series) as Arc<dyn LongTerm>;
-    let hub = Arc::new(SignalHub::new(config.signals.clone(), Arc::clone(&clock), Some(long_term)));
+    let long_term = Some(Arc::clone(&series) as Arc<dyn LongTerm>);
+    let hub = Arc::new(SignalHub::new(config.signals.clone(), Arc::clone(&clock), long_term));
     let local = LocalExecutor::new(config.local.clone(), Arc::clone(&clock), supervisor.clone())?;
     let log_keys = data.log_keys()?;
+    let cluster = fleet(config, data, &clock, &ids)?;
+    let placement = place(config, &cluster, &store, &clock, supervisor);
     let exported = CheckpointFiles::new(&config.checkpoint_dir()?, &data.installation()?)
         .context("the directory for exported checkpoints cannot be made")?;
     let pilot = Pilot::new(PilotParts {
         store: Arc::clone(&store) as Arc<dyn Store>,
         clock: Arc::clone(&clock),
         ids: Arc::clone(&ids),
-        executors: vec![Arc::clone(&local) as Arc<dyn Executor>, Arc::new(WatchExecutor::new())],
+        executors: executors(&local, &placement),
         meter: Arc::new(HubMeter { hub: Arc::clone(&hub), clock: Arc::clone(&clock) }),
         log_keys,
         checkpoints: Arc::new(exported),
@@ -70,7 +76,6 @@ pub(crate) async fn build(
         config: config.ops.clone(),
     }));
     let sources = sources(config, data, &local)?;
-    let cluster = fleet(config, &clock, &ids)?;
     let kept = keeper(&cluster, &store, &clock, supervisor);
     let metrics = Metrics::new();
     figures::register(&metrics, &hub, &ops, &pilot, &store, &series);
@@ -92,7 +97,26 @@ pub(crate) async fn build(
         process: Some(Arc::new(|| process_stats().unwrap_or_default())),
         config: config.api.clone(),
     };
-    Ok(Parts { pilot, ops, store, sources, series, local, cluster, kept, api })
+    Ok(Parts { pilot, ops, store, sources, series, local, cluster, placement, kept, api })
+}
+
+/// Who carries actions out.
+fn executors(local: &Arc<LocalExecutor>, placement: &Arc<FleetExecutor>) -> Vec<Arc<dyn Executor>> {
+    let local = Arc::clone(local) as Arc<dyn Executor>;
+    vec![local, Arc::clone(placement) as Arc<dyn Executor>, Arc::new(WatchExecutor::new())]
+}
+
+/// Models as services, on the nodes of the fleet.
+fn place(
+    config: &Config,
+    cluster: &Cluster,
+    store: &Arc<dyn Upkeep>,
+    clock: &Arc<dyn Clock>,
+    supervisor: &Supervisor,
+) -> Arc<FleetExecutor> {
+    let store = Arc::clone(store) as Arc<dyn Store>;
+    let (clock, supervisor) = (Arc::clone(clock), supervisor.clone());
+    FleetExecutor::new(cluster.clone(), store, config.placement.clone(), clock, supervisor)
 }
 
 fn crash_points(data: &DataDir) -> Arc<dyn CrashPoints> {
@@ -129,7 +153,17 @@ fn engines(
     Arc::new(engines)
 }
 
-fn fleet(config: &Config, clock: &Arc<dyn Clock>, ids: &Arc<dyn IdSource>) -> Result<Cluster> {
+fn fleet(
+    config: &Config,
+    data: &DataDir,
+    clock: &Arc<dyn Clock>,
+    ids: &Arc<dyn IdSource>,
+) -> Result<Cluster> {
+    let pen = CommandPen {
+        key: SigningKey::open(&data.nodes())?,
+        cluster: data.cluster()?,
+        clock: Arc::clone(clock),
+    };
     let parts = ClusterParts {
         config: config.fleet.clone(),
         predictor: Predictor::default(),
@@ -137,6 +171,7 @@ fn fleet(config: &Config, clock: &Arc<dyn Clock>, ids: &Arc<dyn IdSource>) -> Re
         epoch: u64::try_from(clock.now().as_millis()).unwrap_or(0),
         clock: Arc::clone(clock),
         ids: Arc::clone(ids),
+        pen: Some(Arc::new(pen)),
     };
     Ok(Cluster::new(parts)?)
 }

@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::data::{DataDir, Running};
 use crate::eval::print;
 use crate::gate::{self, Door};
+use crate::inventory;
 use crate::options::{SampleArgs, UpArgs};
 use crate::parts::{self, Parts};
 use crate::upkeep;
@@ -100,6 +101,9 @@ async fn until_drained(
     let open = parts.kept.restore(&tenant).await?;
     if open > 0 {
         tracing::info!(open, "answers taken up that were open");
+    }
+    if let Some(file) = &config.nodes.inventory {
+        inventory::follow(file, parts.cluster.clone(), &supervisor)?;
     }
     let nodes = open_door(&mut parts, for_nodes, (&config, &data), &supervisor).await?;
     let secret = first_key(&parts.pilot, &tenant, &data, new_admin_key).await?;
@@ -184,6 +188,7 @@ async fn start(
     hold_restored(&parts, &tenant).await?;
     let services = parts.pilot.adopt_all(&tenant).await?;
     tracing::info!(services, "catalogue adopted");
+    supervisor.spawn("placement", TaskKind::Intake, OnError::Shutdown, parts.placement.run());
     parts.pilot.follow_executors(&tenant, supervisor);
     let work = Arc::clone(&parts.pilot).work(tenant.clone(), supervisor.clone());
     supervisor.spawn("plans", TaskKind::Drains, OnError::Shutdown, work);
@@ -236,10 +241,10 @@ async fn open_door(
     let shutdown = supervisor.shutdown().clone();
     let mut nodes = NodesParts { cluster, config: config.nodes.clone(), gate: None, shutdown };
     let Some(listener) = listener else { return Ok(nodes) };
-    let name = data.installation()?.replace('/', "-");
+    let name = data.cluster()?;
     let (port, clock) = (listener.local_addr()?.port(), SystemClock::shared());
     let (pilot, tenant) = (&parts.pilot, &config.tenant);
-    let folder = data.root().join("nodes");
+    let folder = data.nodes();
     let door = Door::open(&folder, &name, &config.nodes, port, pilot, (tenant, &clock)).await?;
     parts.api.gate = Some(Arc::clone(&door) as Arc<dyn Gate>);
     nodes.gate.clone_from(&parts.api.gate);

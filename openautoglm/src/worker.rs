@@ -1,27 +1,32 @@
 //! `worker`: offers models to a controller.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use async_trait::async_trait;
+use oag_cluster::orders::{MemoryForm, Obey, Settings};
 use oag_cluster::protocol::{Load, ModelLoad, Offer};
-use oag_cluster::{Agent, AgentConfig, AgentParts, Ended};
+use oag_cluster::{Agent, AgentConfig, AgentParts, Dial, Ended};
 use oag_engine::{
-    Dialect, Local, LocalConfig, MemoryKind, Upstream, UpstreamConfig, UpstreamModel,
+    Dialect, Local, LocalConfig, MemoryKind, SetupError, Upstream, UpstreamConfig, UpstreamModel,
 };
 use oag_link::Controller;
+use oag_placement::{Orders, Shelf, Starter};
 use oag_runtime::{
     Clock, RandomIds, Shutdown, ShutdownHandle, Supervisor, SystemClock, TelemetryConfig,
     init_telemetry,
 };
 use oag_schedule::Rates;
-use oag_serve::Engines;
+use oag_serve::{Engine, EngineError, Engines, ModelCard};
 use oag_types::NodeName;
 
 use crate::membership;
 use crate::options::{Memory, WorkerArgs};
+use crate::orders::OrderCheck;
 
 /// Where models of Zhipu are, when a worker is told only their names.
 const ZHIPU: &str = "https://open.bigmodel.cn/api/paas/v4";
@@ -54,6 +59,7 @@ async fn work(args: &WorkerArgs, controller: Controller) -> Result<ExitCode> {
     tracing::info!(node = node.as_str(), %controller, "worker starts");
     let config = AgentConfig {
         groups: args.groups.clone(),
+        capabilities: Orders::capabilities(args.models_dir.is_some(), args.scripts_dir.is_some()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         heartbeat: Duration::from_millis(args.heartbeat_ms),
         ..AgentConfig::new(node)
@@ -72,18 +78,7 @@ async fn work(args: &WorkerArgs, controller: Controller) -> Result<ExitCode> {
             return Err(error).context("signals cannot be listened for");
         }
     };
-    // What is offered stays so while a process of an engine is started again.
-    let offered = offers(&engines, args.slots, args.max_tokens);
-    let meter = Meter::new(Arc::clone(&engines), clock);
-    let agent = Arc::new(Agent::new(AgentParts {
-        config,
-        engines,
-        offers: Arc::new(move || offered.clone()),
-        load: Arc::new(move || meter.load()),
-        dial,
-        supervisor: supervisor.clone(),
-        ids: Arc::new(RandomIds),
-    }));
+    let agent = agent(args, (&controller, config), engines, dial, &clock, &supervisor)?;
     let ended = tokio::select! {
         ended = agent.run() => ended,
         Err(error) = Shutdown::listen(shutdown.clone()) => {
@@ -101,6 +96,114 @@ async fn work(args: &WorkerArgs, controller: Controller) -> Result<ExitCode> {
         }
         Ended::Refused(why) => bail!("the controller does not take this worker: {why}"),
     }
+}
+
+/// The agent, with what it may be told.
+fn agent(
+    args: &WorkerArgs,
+    (controller, config): (&Controller, AgentConfig),
+    engines: Arc<Engines>,
+    dial: Arc<dyn Dial>,
+    clock: &Arc<dyn Clock>,
+    supervisor: &Supervisor,
+) -> Result<Arc<Agent>> {
+    // What is offered stays so while a process of an engine is started again.
+    let fixed = offers(&engines, args.slots, args.max_tokens);
+    let told: Arc<OnceLock<Arc<Agent>>> = Arc::default();
+    let changed = Arc::clone(&told);
+    let starter = Arc::new(EngineStarter { args: args.clone(), supervisor: supervisor.clone() });
+    let shelf = Shelf::new(
+        (Arc::clone(&engines), fixed),
+        args.models_dir.clone(),
+        starter,
+        supervisor.clone(),
+        move || changed.get().into_iter().for_each(|agent| agent.offers_changed()),
+    );
+    let obey = obey(args, (controller, &config.node), &shelf, clock)?;
+    let meter = Meter::new(Arc::clone(&engines), Arc::clone(clock));
+    let agent = Arc::new(Agent::new(AgentParts {
+        config,
+        engines,
+        offers: Arc::new(move || shelf.offers()),
+        load: Arc::new(move || meter.load()),
+        obey,
+        dial,
+        supervisor: supervisor.clone(),
+        ids: Arc::new(RandomIds),
+    }));
+    told.get_or_init(|| Arc::clone(&agent));
+    Ok(agent)
+}
+
+/// What carries orders out; none when nothing may be ordered.
+fn obey(
+    args: &WorkerArgs,
+    (controller, node): (&Controller, &NodeName),
+    shelf: &Arc<Shelf>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<Arc<dyn Obey>>> {
+    if args.models_dir.is_none() && args.scripts_dir.is_none() {
+        return Ok(None);
+    }
+    for folder in args.models_dir.iter().chain(&args.scripts_dir) {
+        if !folder.is_dir() {
+            bail!("{} is no folder", folder.display());
+        }
+    }
+    let bundle = membership::bundle(args, (controller, node))?;
+    let folder = membership::identity_folder(args, node)?;
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("{} cannot be made", folder.display()))?;
+    let nonces = folder.join("orders.json");
+    let check = OrderCheck::new(node.clone(), nonces, bundle.as_ref(), Arc::clone(clock))?;
+    Ok(Some(Orders::new(Arc::clone(shelf), check, args.scripts_dir.clone())))
+}
+
+/// Starts engines for files that the controller names.
+struct EngineStarter {
+    args: WorkerArgs,
+    supervisor: Supervisor,
+}
+
+#[async_trait]
+impl Starter for EngineStarter {
+    async fn start(
+        &self,
+        model: &str,
+        file: &Path,
+        settings: Settings,
+    ) -> Result<(Arc<dyn Engine>, Offer), EngineError> {
+        let mut args = self.args.clone();
+        args.max_tokens = settings.window_tokens.unwrap_or(args.max_tokens);
+        args.slots = settings.slots.or(args.slots);
+        args.threads = settings.threads.or(args.threads);
+        args.memory = match settings.memory {
+            Some(MemoryForm::F32) => Memory::F32,
+            Some(MemoryForm::F16) => Memory::F16,
+            Some(MemoryForm::Q8) => Memory::Q8,
+            None => args.memory,
+        };
+        let wrong = |error: SetupError| EngineError::refused("settings", error.to_string());
+        let engine =
+            Local::start(local_config(&args, model, file), &self.supervisor).map_err(wrong)?;
+        let card = engine.loaded().await?;
+        let offer = offer(card, engine.stats().slots, args.slots, args.max_tokens);
+        Ok((Arc::new(engine), offer))
+    }
+}
+
+/// The settings of a model of a file.
+fn local_config(args: &WorkerArgs, model: &str, file: &Path) -> LocalConfig {
+    let mut config = LocalConfig::new(model, file);
+    config.window_tokens = Some(args.max_tokens);
+    config.slots = args.slots.unwrap_or(config.slots);
+    config.threads = args.threads;
+    config.memory = match args.memory {
+        Memory::F32 => MemoryKind::F32,
+        Memory::F16 => MemoryKind::F16,
+        Memory::Q8 => MemoryKind::Q8,
+    };
+    config
 }
 
 /// Ends when the drain has lasted too long.
@@ -138,16 +241,7 @@ async fn engines(args: &WorkerArgs, supervisor: &Supervisor) -> Result<Engines> 
     }
     let (local, elsewhere) = args.models.split_at(args.gguf.len());
     for (model, file) in local.iter().zip(&args.gguf) {
-        let mut config = LocalConfig::new(model, file);
-        config.window_tokens = Some(args.max_tokens);
-        config.slots = args.slots.unwrap_or(config.slots);
-        config.threads = args.threads;
-        config.memory = match args.memory {
-            Memory::F32 => MemoryKind::F32,
-            Memory::F16 => MemoryKind::F16,
-            Memory::Q8 => MemoryKind::Q8,
-        };
-        let engine = Local::start(config, supervisor)?;
+        let engine = Local::start(local_config(args, model, file), supervisor)?;
         let card = engine.loaded().await;
         let card = card.with_context(|| format!("{} cannot be loaded", file.display()))?;
         tracing::info!(model, about = card.about, "model loaded");
@@ -202,18 +296,21 @@ fn upstream_model(text: &str, window_tokens: u32) -> UpstreamModel {
 }
 
 fn offers(engines: &Engines, slots: Option<u32>, window: u32) -> Vec<Offer> {
-    let offer = |entry: oag_serve::Entry| {
-        let slots = slots.unwrap_or_else(|| entry.engine.stats().slots).max(1);
-        let window = u64::from(entry.card.window_tokens.unwrap_or(window).min(window));
-        Offer {
-            card: entry.card,
-            slots,
-            window_tokens: window,
-            memory_tokens: window * u64::from(slots),
-            rates: Rates::default(),
-        }
-    };
-    engines.models().into_iter().map(offer).collect()
+    let of = |entry: oag_serve::Entry| offer(entry.card, entry.engine.stats().slots, slots, window);
+    engines.models().into_iter().map(of).collect()
+}
+
+fn offer(card: ModelCard, able: u32, slots: Option<u32>, window: u32) -> Offer {
+    let slots = slots.unwrap_or(able).max(1);
+    let window = u64::from(card.window_tokens.unwrap_or(window).min(window));
+    Offer {
+        card,
+        slots,
+        window_tokens: window,
+        memory_tokens: window * u64::from(slots),
+        rates: Rates::default(),
+        held: None,
+    }
 }
 
 /// Tells how loaded the engines are.

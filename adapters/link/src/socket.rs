@@ -84,21 +84,19 @@ pub(crate) async fn begin<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     mut socket: WebSocketStream<S>,
     hello: &Hello,
 ) -> Result<Wire, DialError> {
-    let text = serde_json::to_string(hello).map_err(away)?;
-    socket.send(Message::Text(text.into())).await.map_err(away)?;
+    socket.send(Message::Text(hello.to_text().into())).await.map_err(away)?;
     let (told, said) = socket.split();
     let said = said.filter_map(async |message| match message {
         Ok(Message::Text(text)) => Some(
-            serde_json::from_str::<ToNode>(&text)
+            ToNode::from_text(&text)
                 .map_err(|error| format!("the controller said something else: {error}")),
         ),
         Ok(_) => None,
         Err(error) => Some(Err(error.to_string())),
     });
-    let told = told.sink_map_err(|error| error.to_string()).with(async |message: FromNode| {
-        let text = serde_json::to_string(&message).map_err(|error| error.to_string())?;
-        Ok::<_, String>(Message::Text(text.into()))
-    });
+    let told = told
+        .sink_map_err(|error| error.to_string())
+        .with(async |message: FromNode| Ok::<_, String>(Message::Text(message.to_text().into())));
     Ok(Wire { said: said.boxed(), told: Box::pin(told) })
 }
 

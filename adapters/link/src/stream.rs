@@ -84,7 +84,7 @@ impl StreamDial {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let hello = Frame::from(serde_json::to_string(hello).map_err(away)?);
+        let hello = Frame::from(hello.to_text());
         // The server looks at the certificate after the client has finished: a refusal is heard
         // when the answer is read, and HTTP/2 passes on no more than its text.
         let (stream, seen) = Witness::new(stream);
@@ -143,7 +143,7 @@ impl Stream for Said {
             None => status.message().to_owned(),
         };
         let message = |frame: Frame| {
-            serde_json::from_str(frame.text()?)
+            ToNode::from_text(frame.text()?)
                 .map_err(|error| format!("the controller said something else: {error}"))
         };
         Poll::Ready(next.map(|frame| frame.map_err(why).and_then(message)))
@@ -165,8 +165,7 @@ impl Sink<FromNode> for Told {
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: FromNode) -> Result<(), String> {
-        let text = serde_json::to_string(&message).map_err(|error| error.to_string())?;
-        self.frames.start_send(Frame::from(text)).map_err(gone)
+        self.frames.start_send(Frame::from(message.to_text())).map_err(gone)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), String>> {

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use oag_pilot::{ExecError, Executor, Happening, LogLine, Observed, Operation};
+use oag_pilot::{ExecError, Executor, Happening, LogLine, Mandate, Observed, Operation};
 use oag_runtime::{Clock, IdSource, OnError, RandomIds, Supervisor, TaskKind};
 use oag_types::{Problem, Receipt, Service, ServiceName, Tenant};
 use tokio::net::TcpListener;
@@ -277,11 +277,11 @@ impl Executor for LocalExecutor {
         tenant: &Tenant,
         service: &ServiceName,
         operation: &Operation,
-        key: &str,
+        mandate: Mandate<'_>,
     ) -> Result<Receipt, ExecError> {
         let unit = self.known(tenant, service)?;
         let free = self.free_for(&unit);
-        operate::apply(&unit, operation, key, free).await
+        operate::apply(&unit, operation, mandate.key, free).await
     }
 
     async fn rehearse(

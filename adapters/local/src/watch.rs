@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use oag_pilot::{ExecError, Executor, LogLine, Observed, Operation};
+use oag_pilot::{ExecError, Executor, LogLine, Mandate, Observed, Operation};
 use oag_types::{Problem, Receipt, Service, ServiceName, Tenant};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -102,7 +102,7 @@ impl Executor for WatchExecutor {
         _: &Tenant,
         service: &ServiceName,
         _: &Operation,
-        _: &str,
+        _: Mandate<'_>,
     ) -> Result<Receipt, ExecError> {
         Err(ExecError::Refused(format!(
             "{service} is only watched: carry this out where it runs, then say so in its entry"
@@ -121,6 +121,8 @@ impl Executor for WatchExecutor {
 
 #[cfg(test)]
 mod tests {
+    use oag_types::Digest;
+
     use super::*;
 
     fn service(spec: Value) -> Service {
@@ -138,7 +140,9 @@ mod tests {
         executor.adopt(&tenant, &service(json!({"replicas": 6}))).await.unwrap();
         let later = executor.observe(&tenant, &entry.name).await.unwrap();
         assert!(later.revision > seen.revision);
-        let refused = executor.apply(&tenant, &entry.name, &Operation::SetReplicas(9), "k").await;
+        let mandate = Mandate { key: "k", plan: &Digest::of(b"plan") };
+        let refused =
+            executor.apply(&tenant, &entry.name, &Operation::SetReplicas(9), mandate).await;
         assert!(matches!(refused, Err(ExecError::Refused(text)) if text.contains("only watched")));
     }
 

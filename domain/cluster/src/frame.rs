@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::protocol::{FromNode, Hello, ToNode};
+
 /// One message of [`crate::protocol`].
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Frame {
@@ -30,6 +32,31 @@ impl From<String> for Frame {
         Self { json: text.into() }
     }
 }
+
+/// Messages as JSON text. Written and read in this crate alone, so that it is compiled once and
+/// for speed.
+macro_rules! text {
+    ($($message:ty),*) => {$(
+        impl $message {
+            /// The message as JSON text.
+            #[must_use]
+            pub fn to_text(&self) -> String {
+                // Messages are our own and can all be written.
+                serde_json::to_string(self).unwrap_or_default()
+            }
+
+            /// The message of a JSON text.
+            ///
+            /// # Errors
+            /// When it is none, where and why.
+            pub fn from_text(text: &str) -> Result<Self, serde_json::Error> {
+                serde_json::from_str(text)
+            }
+        }
+    )*};
+}
+
+text!(Hello, FromNode, ToNode);
 
 #[cfg(test)]
 mod tests {

@@ -19,7 +19,9 @@ mod engine;
 mod facts;
 mod frame;
 mod gate;
+mod inventory;
 mod kept;
+pub mod orders;
 pub mod protocol;
 #[cfg(test)]
 mod tests;
@@ -31,7 +33,9 @@ pub use control::{Cluster, ClusterParts, Inbox, Refused, SessionId};
 pub use facts::{estimate_tokens, prefixes};
 pub use frame::Frame;
 pub use gate::{Gate, Membership, Peer};
+pub use inventory::{Inventory, InventoryError, Listed};
 pub use kept::{KeptAnswer, KeptError, KeptState, KeptStore};
 pub use views::{
-    FleetFigures, LeaseView, ModelView, NodeModel, NodeState, NodeView, QueueLine, QueueView,
+    FleetFigures, Holding, LeaseView, ModelView, NodeModel, NodeState, NodeView, QueueLine,
+    QueueView,
 };

@@ -15,6 +15,9 @@ use oag_schedule::Rates;
 use oag_serve::{Embeddings, EngineError, Event, Generation, ModelCard};
 use oag_types::{GenerationId, NodeName};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::orders::{Held, Terms};
 
 /// The newest form of the protocol that this build speaks.
 pub const PROTOCOL: u32 = 1;
@@ -94,6 +97,9 @@ pub struct Offer {
     /// How fast it works on a request that is alone.
     #[serde(default)]
     pub rates: Rates,
+    /// How it came there, when the node was told to serve it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
 }
 
 /// A piece of work that was given to a node.
@@ -207,6 +213,13 @@ pub enum ToNode {
         /// What is asked.
         ask: Ask,
     },
+    /// A signed order: see [`crate::orders`]. The answer comes as a reply, when it is done.
+    Order {
+        /// The number of the call.
+        call: u64,
+        /// The order in its envelope.
+        envelope: String,
+    },
     /// The controller is alive.
     Heard,
     /// The session ends.
@@ -227,6 +240,9 @@ pub struct Welcome {
     pub epoch: u64,
     /// The leases that go on, with the first part that is lacking. All others are to be forgotten.
     pub kept: Vec<Kept>,
+    /// Whose orders count, for nodes that were told nothing when they enrolled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Terms>,
 }
 
 /// A lease that goes on over a new session.
@@ -280,6 +296,8 @@ pub enum Reply {
     Tokens(Vec<u32>),
     /// Text.
     Text(String),
+    /// An order was done; what is to be said of it.
+    Obeyed(Value),
 }
 
 impl Hello {
@@ -311,7 +329,8 @@ mod tests {
         assert_eq!(beat["type"], "heartbeat");
         let bare: FromNode = serde_json::from_str(r#"{"type":"heartbeat"}"#).unwrap();
         assert_eq!(bare, FromNode::Heartbeat { load: Load::default() });
-        let welcome = ToNode::Welcome(Welcome { protocol: 1, epoch: 7, kept: Vec::new() });
+        let welcome =
+            ToNode::Welcome(Welcome { protocol: 1, epoch: 7, kept: Vec::new(), terms: None });
         let text = serde_json::to_string(&welcome).unwrap();
         assert_eq!(text, r#"{"type":"welcome","protocol":1,"epoch":7,"kept":[]}"#);
         assert_eq!(serde_json::from_str::<ToNode>(&text).unwrap(), welcome);

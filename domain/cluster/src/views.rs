@@ -1,9 +1,12 @@
 //! What is shown of a fleet.
 
+use std::collections::BTreeMap;
+
 use oag_schedule::Class;
 use oag_types::{GenerationId, NodeName, Tenant, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::orders::Held;
 use crate::protocol::NodeRole;
 
 /// Whether a node can be given work.
@@ -82,6 +85,23 @@ pub struct NodeModel {
     pub slowness: f64,
     /// Mean time of its last answers, in seconds.
     pub latency_s: f64,
+}
+
+/// What a node holds, for whoever places models.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Holding {
+    /// The node.
+    pub node: NodeName,
+    /// Whether it can be given work.
+    pub state: NodeState,
+    /// The groups it belongs to.
+    pub groups: Vec<String>,
+    /// What it can do, in words of its own.
+    pub capabilities: Vec<String>,
+    /// What it is for.
+    pub role: NodeRole,
+    /// The models it offers, with how those came there that it was told to serve.
+    pub models: BTreeMap<String, Option<Held>>,
 }
 
 /// An answer on a node.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use oag_types::{Problem, Receipt, Service, ServiceName, Tenant, Timestamp};
+use oag_types::{Digest, Problem, Receipt, Service, ServiceName, Tenant, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::broadcast;
@@ -127,6 +127,15 @@ pub enum Happened {
     },
 }
 
+/// By what right an operation is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mandate<'a> {
+    /// The action's idempotency key.
+    pub key: &'a str,
+    /// The digest of the sealed plan that was let through.
+    pub plan: &'a Digest,
+}
+
 /// Observes services and changes them. Only the pilot calls `apply`, and only after the guard.
 #[async_trait]
 pub trait Executor: Send + Sync + 'static {
@@ -158,7 +167,7 @@ pub trait Executor: Send + Sync + 'static {
     /// When the service is unknown or the world cannot be reached.
     async fn observe(&self, tenant: &Tenant, service: &ServiceName) -> Result<Observed, ExecError>;
 
-    /// Does it. `key` is the action's idempotency key: a key that was done before is not done
+    /// Does it. A key that was done before is not done
     /// again, and its receipt says `changed: false`. Returns when the wanted state is set; effects
     /// that take time are seen through `observe`.
     ///
@@ -169,7 +178,7 @@ pub trait Executor: Send + Sync + 'static {
         tenant: &Tenant,
         service: &ServiceName,
         operation: &Operation,
-        key: &str,
+        mandate: Mandate<'_>,
     ) -> Result<Receipt, ExecError>;
 
     /// What [`Executor::apply`] would answer at this moment: the same checks of the arguments

@@ -39,7 +39,9 @@ pub use claim::{Claim, Fact, Figures, Foretold};
 pub use desk::Resolution;
 pub use directory::{NewKey, NewPrincipal};
 pub use docs::{PageOf, PageRequest};
-pub use executor::{ExecError, Executor, Happened, Happening, LogLine, Meter, Observed, Operation};
+pub use executor::{
+    ExecError, Executor, Happened, Happening, LogLine, Mandate, Meter, Observed, Operation,
+};
 pub use happenings::HappeningCounts;
 pub use index::InHand;
 pub use kind::{ActionKind, Draft, DraftContext};

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::docs::{self, PLANS, to_json};
 use crate::run::{Course, Run};
 use crate::verify::Watched;
-use crate::{Phase, Pilot, StepPhase};
+use crate::{Mandate, Phase, Pilot, StepPhase};
 
 impl Pilot {
     /// Goes through the actions in order, from wherever the record says the plan stands.
@@ -72,8 +72,8 @@ impl Pilot {
 
     async fn act(&self, run: &mut Run, index: usize) -> Result<Course, Problem> {
         let action = run.record.sealed.plan().actions[index].clone();
-        let key = action.idempotency_key.clone();
-        let result = self.ask_executor(&run.tenant, &action.spec, action.repeat, &key).await;
+        let mandate = Mandate { key: &action.idempotency_key, plan: &run.record.digest };
+        let result = self.ask_executor(&run.tenant, &action.spec, action.repeat, mandate).await;
         self.crash_points.reached("after_act");
         match result {
             Ok(receipt) => {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::docs::{self, NOTICES, PLANS, to_json};
 use crate::planning::told;
 use crate::run::{Course, Run};
-use crate::{ExecError, Notification, Operation, Phase, Pilot, StepPhase, kinds};
+use crate::{ExecError, Mandate, Notification, Operation, Phase, Pilot, StepPhase, kinds};
 
 impl Pilot {
     /// Has an executor do what an action says. Asking again is only done where repeating is safe.
@@ -22,19 +22,19 @@ impl Pilot {
         tenant: &Tenant,
         spec: &ActionSpec,
         repeat: Repeatability,
-        key: &str,
+        mandate: Mandate<'_>,
     ) -> Result<Receipt, ExecError> {
         let refused = |problem: Problem| ExecError::Refused(problem.detail);
         let kind = kinds::kind(&spec.kind).map_err(refused)?;
         let operation = kind.operation(&spec.params).map_err(refused)?;
         if let Operation::Notify { severity, message } = &operation {
-            return self.tell(tenant, key, severity, message).await;
+            return self.tell(tenant, mandate.key, severity, message).await;
         }
         let executor = self.executor(&spec.target.executor).map_err(refused)?;
         let mut tries = 1;
         let mut pause = self.config.retry_ms;
         loop {
-            let result = executor.apply(tenant, &spec.target.service, &operation, key).await;
+            let result = executor.apply(tenant, &spec.target.service, &operation, mandate).await;
             match result {
                 Err(ExecError::Unavailable(text))
                     if repeat != Repeatability::Neither && tries < self.config.tries_max =>
@@ -97,7 +97,9 @@ impl Pilot {
             return self.not_undone(run, index, why).await.map(Some);
         }
         let key = format!("{}/undo", action.idempotency_key);
-        let result = self.ask_executor(&run.tenant, &spec, Repeatability::Idempotent, &key).await;
+        let mandate = Mandate { key: &key, plan: &run.record.digest };
+        let result =
+            self.ask_executor(&run.tenant, &spec, Repeatability::Idempotent, mandate).await;
         self.crash_points.reached("after_undo");
         match result {
             Ok(receipt) => {

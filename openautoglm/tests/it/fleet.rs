@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use reqwest::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -309,4 +310,39 @@ async fn a_killed_controller_comes_back_and_no_kept_answer_is_lost() {
         )
         .await;
     assert_eq!(status, 404);
+}
+
+#[tokio::test]
+async fn a_model_that_no_node_can_load_is_said_and_taken_back() {
+    let home = Home::new();
+    let site = home.start().await;
+    let folder = home.path().join("models");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("m.gguf"), "this is no model").unwrap();
+    let words = ["--models-dir", &folder.display().to_string()];
+    let _one = worker_at(&home, &site.product.base_url(), "one", &words);
+    nodes(&site, &[("one", "ready")]).await;
+    let entry = json!({
+        "name": "m", "group": "ai", "executor": "fleet", "spec": {"file": "m.gguf"},
+        "scaling": {"mode": "off", "min_replicas": 0, "max_replicas": 2, "step_ms": 1_000},
+    });
+    site.put("/api/v1/services/m", entry).await;
+    let plan = site.propose("start", "m", json!({})).await;
+    let id = site.apply(&plan).await;
+    let tried = |seen: &Value| {
+        seen["fields"]["unhealthy"]
+            .as_str()
+            .is_some_and(|text| text.contains("one: serve m from m.gguf:"))
+    };
+    site.until("/api/v1/services/m/observed", tried).await;
+    assert_eq!(site.ended(&id).await["phase"], "undone");
+    let seen = site.get("/api/v1/services/m/observed").await["fields"].clone();
+    assert_eq!((&seen["running"], &seen["ready_replicas"]), (&json!(false), &json!(0)));
+    let log = site.get("/api/v1/services/m/logs").await;
+    assert!(log.to_string().contains("serve m from m.gguf"), "{log}");
+    let spec = json!({"file": "../m"});
+    let wrong = json!({"name": "n", "group": "ai", "executor": "fleet", "spec": spec});
+    let key = site.product.admin_key().unwrap();
+    let (status, refused) = site.call(Method::PUT, "/api/v1/services/n", Some(&wrong), &key).await;
+    assert_eq!((status, &refused["errors"][0]["field"]), (400, &json!("spec.file")), "{refused}");
 }

@@ -83,3 +83,67 @@ async fn tokens_come_back_as_the_text_they_were() {
     let back = site.post("/api/v1/models/tiny/detokenize", tokens).await;
     assert_eq!(back["text"], text);
 }
+
+/// A worker that serves what it is told to.
+fn shelf(home: &Home, site: &Site, name: &str) -> Worker {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../adapters/engine/tests/data");
+    let words = ["--models-dir", &data.display().to_string(), "--threads", "1", "--slots", "2"];
+    worker_at(home, &site.product.base_url(), name, &words)
+}
+
+fn entry() -> Value {
+    json!({
+        "name": "tiny", "group": "ai", "executor": "fleet",
+        "scaling": {"mode": "off", "min_replicas": 0, "max_replicas": 4, "step_ms": 2_500},
+        "spec": {
+            "file": "glm4.gguf",
+            "versions": {"2": {"file": "qwen3.gguf"}, "broken": {"file": "README.md"}},
+            "settings": {"memory": "f32", "window_tokens": "512"},
+        },
+    })
+}
+
+async fn text_of(site: &Site) -> String {
+    let answer = site.post(PATH, asked(24, false)).await;
+    answer["text"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn models_are_loaded_swapped_and_unloaded_by_plans() {
+    let home = Home::new();
+    let site = home.start().await;
+    let one = shelf(&home, &site, "one");
+    let _two = shelf(&home, &site, "two");
+    nodes(&site, &[("one", "ready"), ("two", "ready")]).await;
+    site.put("/api/v1/services/tiny", entry()).await;
+    let loaded = site.carry_out("start", "tiny", json!({})).await;
+    assert_eq!(loaded["phase"], "succeeded", "{loaded}");
+    let first = text_of(&site).await;
+    let wide = site.carry_out("scale", "tiny", json!({"replicas": 2})).await;
+    assert_eq!(wide["phase"], "succeeded", "{wide}");
+    // What cannot be served changes nothing, and is taken back.
+    let broken = site.carry_out("deploy", "tiny", json!({"version": "broken"})).await;
+    assert_eq!(broken["phase"], "undone", "{broken}");
+    let seen = site.settled("tiny").await;
+    assert_eq!((&seen["version"], &seen["ready_replicas"]), (&json!("1"), &json!(2)));
+    assert_eq!(text_of(&site).await, first);
+
+    // To another model and back, without waiting as the limit on deployments has it.
+    let swapped = site.carry_out("rollback", "tiny", json!({"version": "2"})).await;
+    assert_eq!(swapped["phase"], "succeeded", "{swapped}");
+    assert_ne!(text_of(&site).await, first);
+    let back = site.carry_out("rollback", "tiny", json!({"version": "1"})).await;
+    assert_eq!(back["phase"], "succeeded", "{back}");
+    assert_eq!(text_of(&site).await, first);
+
+    // A node that is gone is not missed for long, nor is one that comes back empty.
+    one.signal(Signal::KILL);
+    let narrow = |seen: &Value| seen["fields"]["nodes"] == json!(["two"]);
+    site.until("/api/v1/services/tiny/observed", narrow).await;
+    let _one = shelf(&home, &site, "one");
+    site.settled("tiny").await;
+    let gone = site.carry_out("stop", "tiny", json!({})).await;
+    assert_eq!(gone["phase"], "succeeded", "{gone}");
+    let empty = |models: &Value| models["items"] == json!([]);
+    site.until("/api/v1/models", empty).await;
+}

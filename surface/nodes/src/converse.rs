@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures::{Sink, SinkExt, Stream, StreamExt};
-use oag_cluster::protocol::{Hello, ToNode};
+use oag_cluster::protocol::{FromNode, Hello, ToNode};
 use oag_cluster::{Cluster, Inbox, SessionId};
 use oag_types::NodeName;
 
@@ -65,7 +65,7 @@ where
         }
         Err(reason) => {
             tracing::warn!(reason, "node refused");
-            let _ = told.send(text(&ToNode::Close { reason, again: false })).await;
+            let _ = told.send(ToNode::Close { reason, again: false }.to_text()).await;
         }
     }
     let _ = told.close().await;
@@ -89,17 +89,17 @@ async fn talk<I, O>(
             }
             message = inbox.recv() => {
                 let Some(message) = message else { return };
-                let mut sent = told.feed(text(&message)).await;
+                let mut sent = told.feed(message.to_text()).await;
                 for _ in 0..BATCH_MAX {
                     let (true, Ok(message)) = (sent.is_ok(), inbox.try_recv()) else { break };
-                    sent = told.feed(text(&message)).await;
+                    sent = told.feed(message.to_text()).await;
                 }
                 if sent.is_err() || told.flush().await.is_err() {
                     return;
                 }
             }
             heard = said.next() => match heard {
-                Some(Ok(text)) => match serde_json::from_str(&text) {
+                Some(Ok(text)) => match FromNode::from_text(&text) {
                     Ok(message) => cluster.take(session, message),
                     Err(error) => {
                         tracing::warn!(node, %error, "message of a node not understood");
@@ -114,11 +114,11 @@ async fn talk<I, O>(
             },
         }
     };
-    let _ = told.send(text(&ToNode::Close { reason: close, again: true })).await;
+    let _ = told.send(ToNode::Close { reason: close, again: true }.to_text()).await;
 }
 
 fn hello(text: &str, certified: Option<&NodeName>) -> Result<Hello, String> {
-    let hello: Hello = serde_json::from_str(text).map_err(|error| {
+    let hello = Hello::from_text(text).map_err(|error| {
         format!(
             "the first message must be a registration such as \
                  {{\"node_id\":\"worker-1\",\"heartbeat_interval\":5000}}: {error}"
@@ -130,9 +130,4 @@ fn hello(text: &str, certified: Option<&NodeName>) -> Result<Hello, String> {
         }
         _ => Ok(hello),
     }
-}
-
-/// Messages are our own and can all be written.
-fn text(message: &ToNode) -> String {
-    serde_json::to_string(message).unwrap_or_default()
 }

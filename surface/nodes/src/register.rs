@@ -1,6 +1,7 @@
 //! `/register` on the main port: sessions from this machine, and for others where to go.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +46,9 @@ pub struct NodesConfig {
     pub certificate_ms: i64,
     /// Connections to that port at once.
     pub connections_max: usize,
+    /// An inventory as Ansible has it, which says what role and groups nodes have; none: nodes say
+    /// so themselves.
+    pub inventory: Option<PathBuf>,
 }
 
 impl Default for NodesConfig {
@@ -55,6 +59,7 @@ impl Default for NodesConfig {
             names: Vec::new(),
             certificate_ms: 24 * 3_600_000,
             connections_max: 16_384,
+            inventory: None,
         }
     }
 }

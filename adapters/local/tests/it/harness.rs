@@ -13,9 +13,9 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use oag_local::{LocalConfig, LocalExecutor};
-use oag_pilot::{ExecError, Executor, Observed, Operation};
+use oag_pilot::{ExecError, Executor, Mandate, Observed, Operation};
 use oag_runtime::{ShutdownHandle, Supervisor, SystemClock};
-use oag_types::{Receipt, Service, ServiceName, Tenant};
+use oag_types::{Digest, Receipt, Service, ServiceName, Tenant};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -101,7 +101,8 @@ impl Bench {
         operation: Operation,
         key: &str,
     ) -> Result<Receipt, ExecError> {
-        self.executor.apply(&tenant(), &shop(), &operation, key).await
+        let mandate = Mandate { key, plan: &Digest::of(b"plan") };
+        self.executor.apply(&tenant(), &shop(), &operation, mandate).await
     }
 
     pub(crate) async fn observe(&self) -> Observed {

@@ -13,6 +13,7 @@ use oag_runtime::{IdSource, Supervisor};
 use oag_serve::Engines;
 use oag_types::{GenerationId, NodeName};
 
+use crate::orders::Obey;
 use crate::protocol::{FromNode, HEARTBEAT_MS, Hello, Load, NodeRole, Offer, ToNode};
 use leases::Leases;
 
@@ -100,6 +101,8 @@ pub struct AgentParts {
     pub offers: Arc<dyn Fn() -> Vec<Offer> + Send + Sync>,
     /// How loaded it is now; asked at each heartbeat.
     pub load: Arc<dyn Fn() -> Load + Send + Sync>,
+    /// What does what signed orders say; none: this node takes none.
+    pub obey: Option<Arc<dyn Obey>>,
     /// The way to the controller.
     pub dial: Arc<dyn Dial>,
     /// Runs its work.

@@ -46,7 +46,12 @@ impl Agent {
         let Wire { mut said, told } = wire;
         let welcome = tokio::time::timeout(WELCOME, said.next()).await;
         match welcome {
-            Ok(Some(Ok(ToNode::Welcome(welcome)))) => self.leases.keep(&welcome.kept),
+            Ok(Some(Ok(ToNode::Welcome(welcome)))) => {
+                self.leases.keep(&welcome.kept);
+                if let (Some(obey), Some(terms)) = (&self.parts.obey, &welcome.terms) {
+                    obey.learn(terms);
+                }
+            }
             Ok(Some(Ok(ToNode::Close { reason, again }))) => {
                 return if again { Over::Broken(reason) } else { Over::Refused(reason) };
             }
@@ -89,6 +94,7 @@ impl Talk<'_> {
             ToNode::Lease(work) => self.begin(*work),
             ToNode::Stop { lease } | ToNode::Done { lease } => self.agent.leases.drop_lease(lease),
             ToNode::Call { call, model, ask } => self.answer(call, model, ask),
+            ToNode::Order { call, envelope } => self.obey(call, envelope),
             ToNode::Heard | ToNode::Welcome(_) => {}
             ToNode::Close { reason, again: true } => return Err(Over::Broken(reason)),
             ToNode::Close { reason, again: false } => return Err(Over::Refused(reason)),
@@ -156,9 +162,26 @@ impl Talk<'_> {
 
     fn answer(&self, call: u64, model: String, ask: Ask) {
         let engines = Arc::clone(&self.agent.parts.engines);
+        self.reply(call, async move { reply(&engines, &model, ask).await });
+    }
+
+    fn obey(&self, call: u64, envelope: String) {
+        let obey = self.agent.parts.obey.clone();
+        self.reply(call, async move {
+            let none = || EngineError::refused("order", "this node takes no orders");
+            obey.ok_or_else(none)?.obey(&envelope).await.map(Reply::Obeyed)
+        });
+    }
+
+    /// Says what comes of a call, when it comes.
+    fn reply(
+        &self,
+        call: u64,
+        reply: impl Future<Output = Result<Reply, EngineError>> + Send + 'static,
+    ) {
         let replies = self.replies.clone();
         let task = async move {
-            let reply = reply(&engines, &model, ask).await;
+            let reply = reply.await;
             // The connection may be gone; then nobody waits any more.
             let _ = replies.send(FromNode::Reply { call, reply }).await;
             Ok::<(), std::convert::Infallible>(())

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use oag_schedule::Moment;
 use oag_serve::{EngineError, Skill};
+use oag_types::NodeName;
+use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::sessions::SessionId;
 use super::state::{State, no_worker};
 use super::{Cluster, node::Presence};
 use crate::config::ClusterConfig;
+use crate::orders::Order;
 use crate::protocol::{Ask, Reply, ToNode};
 
 type Answered = Result<Reply, EngineError>;
@@ -76,17 +79,42 @@ impl Cluster {
     /// Asks a node that serves a model.
     pub(crate) async fn call(&self, model: &str, skill: Skill, ask: Ask) -> Answered {
         let session = self.lock().asked(model, skill)?;
+        let model = model.to_owned();
+        self.ask(session, self.0.calls.patience, |call| ToNode::Call { call, model, ask }).await
+    }
+
+    /// Has a node carry out an order, and waits for what it says of it.
+    ///
+    /// # Errors
+    /// When orders cannot be signed, the node is not there, or it does not do it.
+    pub async fn order(&self, order: &Order, patience: Duration) -> Result<Value, EngineError> {
+        let away = || EngineError::Unavailable(format!("{} is not connected", order.node));
+        let session = self.lock().session_of(&order.node).ok_or_else(away)?;
+        let none = "this controller has no key for orders";
+        let pen = self.0.pen.as_ref().ok_or_else(|| EngineError::Unavailable(none.to_owned()))?;
+        let envelope = pen.sign(order).map_err(EngineError::Unavailable)?;
+        match self.ask(session, patience, |call| ToNode::Order { call, envelope }).await? {
+            Reply::Obeyed(said) => Ok(said),
+            _ => Err(EngineError::Unavailable("its answer is of another kind".to_owned())),
+        }
+    }
+
+    async fn ask(
+        &self,
+        session: SessionId,
+        patience: Duration,
+        message: impl FnOnce(u64) -> ToNode,
+    ) -> Answered {
         let retry_after = Duration::from_secs(1);
         let begun = self.0.calls.begin(session.clone());
         let Some((call, answer)) = begun else {
             return Err(EngineError::Overloaded { retry_after });
         };
-        let message = ToNode::Call { call, model: model.to_owned(), ask };
-        if !self.lock().tell(&session.node, message, self.now()) {
+        if !self.lock().tell(&session.node, message(call), self.now()) {
             self.0.calls.forget(call);
             return Err(EngineError::Unavailable("its worker is away".to_owned()));
         }
-        let answered = tokio::time::timeout(self.0.calls.patience, answer).await;
+        let answered = tokio::time::timeout(patience, answer).await;
         self.0.calls.forget(call);
         match answered {
             Ok(Ok(reply)) => reply,
@@ -97,6 +125,11 @@ impl Cluster {
 }
 
 impl State {
+    fn session_of(&self, name: &NodeName) -> Option<SessionId> {
+        let link = self.nodes.get(name)?.link.as_ref()?;
+        Some(SessionId { node: name.clone(), number: link.session })
+    }
+
     /// The least busy node of a model that can do something.
     fn asked(&self, model: &str, skill: Skill) -> Result<SessionId, EngineError> {
         let mut serve = false;

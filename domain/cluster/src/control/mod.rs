@@ -24,8 +24,10 @@ pub use sessions::{Inbox, Refused, SessionId};
 
 use crate::answer::Answer;
 use crate::config::{ClusterConfig, ConfigError};
+use crate::inventory::Inventory;
+use crate::orders::Pen;
 use crate::protocol::{FromNode, Hello};
-use crate::views::{FleetFigures, ModelView, NodeView, QueueView};
+use crate::views::{FleetFigures, Holding, ModelView, NodeView, QueueView};
 use calls::Calls;
 use state::State;
 
@@ -41,6 +43,8 @@ pub struct ClusterParts {
     pub clock: Arc<dyn Clock>,
     /// Ids of answers.
     pub ids: Arc<dyn IdSource>,
+    /// Signs orders to nodes; none: no orders are given.
+    pub pen: Option<Arc<dyn Pen>>,
 }
 
 /// The controller of a fleet. Cheap to clone.
@@ -54,6 +58,7 @@ pub(crate) struct Shared {
     wake: Notify,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
+    pub(crate) pen: Option<Arc<dyn Pen>>,
 }
 
 impl Cluster {
@@ -64,12 +69,14 @@ impl Cluster {
     pub fn new(parts: ClusterParts) -> Result<Self, ConfigError> {
         parts.config.validate()?;
         let calls = Calls::new(&parts.config);
+        let terms = parts.pen.as_ref().map(|pen| pen.terms());
         Ok(Self(Arc::new(Shared {
-            state: Mutex::new(State::new(parts.config, parts.predictor, parts.epoch)),
+            state: Mutex::new(State::new(parts.config, parts.predictor, parts.epoch, terms)),
             calls,
             wake: Notify::new(),
             clock: parts.clock,
             ids: parts.ids,
+            pen: parts.pen,
         })))
     }
 
@@ -127,6 +134,18 @@ impl Cluster {
         self.lock().disconnect(node, reason, again, self.now())
     }
 
+    /// Takes over roles and groups of an inventory; of nodes it names, their own words on these
+    /// do not count any more.
+    pub fn take_inventory(&self, inventory: Inventory) {
+        self.lock().take_inventory(inventory, self.now());
+    }
+
+    /// Hosts of the inventory, and of these the nodes that are not connected.
+    #[must_use]
+    pub fn listed(&self) -> (usize, usize) {
+        self.lock().listed()
+    }
+
     /// Every node, by name.
     #[must_use]
     pub fn nodes(&self) -> Vec<NodeView> {
@@ -139,6 +158,12 @@ impl Cluster {
     pub fn node(&self, name: &NodeName) -> Option<NodeView> {
         let now = self.now();
         self.lock().node(name, now)
+    }
+
+    /// What every node holds, for whoever places models.
+    #[must_use]
+    pub fn holdings(&self) -> Vec<Holding> {
+        self.lock().holdings()
     }
 
     /// Every model that is offered, by name.

@@ -8,6 +8,7 @@ use oag_schedule::fleet::{Health, WorkerId};
 use oag_types::{NodeName, Timestamp};
 use tokio::sync::mpsc;
 
+use crate::inventory::Listed;
 use crate::protocol::{Hello, Load, NodeRole, Offer, ToNode};
 use crate::views::NodeState;
 
@@ -17,6 +18,8 @@ pub(super) struct Node {
     pub(super) name: NodeName,
     pub(super) role: NodeRole,
     pub(super) groups: Vec<String>,
+    /// The role and groups it gives itself.
+    own: (NodeRole, Vec<String>),
     pub(super) capabilities: Vec<String>,
     pub(super) endpoint: Option<String>,
     pub(super) version: String,
@@ -61,6 +64,12 @@ pub(super) struct Offered {
     pub(super) rests_until: Option<Moment>,
 }
 
+impl Offered {
+    fn is_leaving(&self) -> bool {
+        self.offer.held.as_ref().is_some_and(|held| held.leaving)
+    }
+}
+
 /// The way to a connected node.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -75,6 +84,7 @@ impl Node {
             name: hello.node_id.clone(),
             role: hello.role,
             groups: Vec::new(),
+            own: (hello.role, Vec::new()),
             capabilities: Vec::new(),
             endpoint: None,
             version: String::new(),
@@ -98,12 +108,20 @@ impl Node {
     pub(super) fn says(&mut self, hello: &Hello, now: Moment) {
         self.role = hello.role;
         self.groups.clone_from(&hello.groups);
+        self.own = (hello.role, hello.groups.clone());
         self.capabilities.clone_from(&hello.capabilities);
         self.endpoint.clone_from(&hello.endpoint);
         self.version.clone_from(&hello.version);
         self.interval = hello.interval();
         self.heard = now;
         (self.draining, self.left) = (false, false);
+    }
+
+    /// Where an inventory speaks of it, its own words on role and groups do not count.
+    pub(super) fn is_listed(&mut self, listed: Option<&Listed>) {
+        let (role, groups) = &self.own;
+        self.role = listed.and_then(|listed| listed.role).unwrap_or(*role);
+        self.groups = listed.map_or(groups, |listed| &listed.groups).clone();
     }
 
     pub(super) fn is(&mut self, presence: Presence, now: Moment) {
@@ -117,9 +135,9 @@ impl Node {
         self.link.as_ref().is_some_and(|link| link.session == session)
     }
 
-    /// Whether it is given nothing by somebody's word.
-    pub(super) const fn is_held_back(&self) -> bool {
-        self.draining || self.cordoned
+    /// Whether it is given nothing by somebody's word: only workers compute.
+    pub(super) fn is_held_back(&self) -> bool {
+        self.draining || self.cordoned || self.role != NodeRole::Worker
     }
 
     /// What the scheduler is to think of one of its models.
@@ -127,7 +145,7 @@ impl Node {
         let rests = offered.rests_until.is_some_and(|until| now < until);
         if self.presence != Presence::Here || rests {
             Health::Suspect
-        } else if self.is_held_back() {
+        } else if self.is_held_back() || offered.is_leaving() {
             Health::Draining
         } else {
             Health::Ready

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::node::{Link, Node, Offered, Presence};
 use super::state::State;
 use crate::config::ClusterConfig;
+use crate::inventory::Inventory;
 use crate::protocol::{FromNode, Hello, Kept, Lease, Offer, PROTOCOL, ToNode, Welcome};
 
 /// What a node is to be told.
@@ -65,6 +66,7 @@ impl State {
         let reason = "the node has opened another session".to_owned();
         node.tell(ToNode::Close { reason, again: false }, now);
         node.says(&hello, now);
+        node.is_listed(self.inventory.of(&name));
         if node.presence == Presence::Lost {
             node.joined_at = at;
         }
@@ -72,7 +74,8 @@ impl State {
         node.is(Presence::Here, now);
         self.offer(&name, hello.models, now);
         let kept = self.keep_leases(&name, &hello.leases, now);
-        let welcome = Welcome { protocol: PROTOCOL, epoch: self.epoch, kept };
+        let terms = self.terms.clone();
+        let welcome = Welcome { protocol: PROTOCOL, epoch: self.epoch, kept, terms };
         self.tell(&name, ToNode::Welcome(welcome), now);
         self.apply_health(&name, now);
         self.counted.sessions += 1;
@@ -137,6 +140,19 @@ impl State {
         true
     }
 
+    /// Takes over what is known of nodes beforehand, those that are connected included.
+    pub(super) fn take_inventory(&mut self, inventory: Inventory, now: Moment) {
+        for node in self.nodes.values_mut() {
+            node.is_listed(inventory.of(&node.name));
+        }
+        self.inventory = inventory;
+        let names: Vec<NodeName> = self.nodes.keys().cloned().collect();
+        for name in names {
+            self.apply_health(&name, now);
+        }
+        self.pump(now);
+    }
+
     pub(super) fn disconnect(
         &mut self,
         name: &NodeName,
@@ -174,11 +190,15 @@ impl State {
         let Some(node) = self.nodes.get_mut(name) else { return };
         let mut before = std::mem::take(&mut node.offers);
         let mut offers = std::collections::BTreeMap::new();
+        let mut changed = Vec::new();
         for offer in models {
             let model = offer.card.name.clone();
-            let offered = match before.remove(&model).filter(|old| old.offer == offer) {
-                Some(same) => same,
-                None => {
+            let known = before.remove(&model);
+            let offered = match known {
+                // What the scheduler does not see is no other worker.
+                Some(known) if spec(&known.offer) == spec(&offer) => Offered { offer, ..known },
+                known => {
+                    changed.extend(known.map(|known| known.worker));
                     let worker = self.scheduler.join(spec(&offer), now);
                     self.workers.insert(worker, name.clone());
                     Offered { offer, worker, health: Health::Ready, rests_until: None }
@@ -187,8 +207,8 @@ impl State {
             offers.insert(model, offered);
         }
         node.offers = offers;
-        for gone in before.into_values() {
-            self.lose_worker(gone.worker, now);
+        for gone in before.into_values().map(|gone| gone.worker).chain(changed) {
+            self.lose_worker(gone, now);
         }
         self.apply_health(name, now);
     }

@@ -12,7 +12,9 @@ use oag_types::{GenerationId, NodeName};
 use super::jobs::Job;
 use super::node::{Node, Offered};
 use super::state::State;
-use crate::views::{FleetFigures, LeaseView, ModelView, NodeModel, NodeView, QueueLine, QueueView};
+use crate::views::{
+    FleetFigures, Holding, LeaseView, ModelView, NodeModel, NodeView, QueueLine, QueueView,
+};
 
 impl State {
     pub(super) fn nodes(&self, now: Moment) -> Vec<NodeView> {
@@ -28,6 +30,31 @@ impl State {
         let node = self.nodes.get(name)?;
         let leases = self.jobs.iter().filter_map(|(task, job)| lease(*task, job, now));
         Some(self.show(node, Some(leases.filter(|lease| lease.node == *name).collect()), now))
+    }
+
+    pub(super) fn listed(&self) -> (usize, usize) {
+        let linked = |name: &str| {
+            let name = NodeName::try_from(name.to_owned()).ok();
+            name.and_then(|name| self.nodes.get(&name)).is_some_and(|node| node.link.is_some())
+        };
+        let absent = self.inventory.hosts().filter(|(host, _)| !linked(host)).count();
+        (self.inventory.len(), absent)
+    }
+
+    pub(super) fn holdings(&self) -> Vec<Holding> {
+        let held = |(model, offered): (&String, &Offered)| {
+            let held = offered.offer.held.clone();
+            (model.clone(), held)
+        };
+        let holding = |node: &Node| Holding {
+            node: node.name.clone(),
+            state: node.state(),
+            groups: node.groups.clone(),
+            capabilities: node.capabilities.clone(),
+            role: node.role,
+            models: node.offers.iter().map(held).collect(),
+        };
+        self.nodes.values().map(holding).collect()
     }
 
     pub(super) fn first_card(&self, model: &str) -> Option<ModelCard> {

@@ -13,12 +13,16 @@ use oag_types::{GenerationId, NodeName};
 use super::jobs::{Job, Restored, Run};
 use super::node::{Node, Presence};
 use crate::config::ClusterConfig;
+use crate::inventory::Inventory;
+use crate::orders::Terms;
 use crate::protocol::{Lease, ToNode, Work};
 use crate::views::FleetFigures;
 
 pub(crate) struct State {
     pub(super) config: ClusterConfig,
     pub(super) epoch: u64,
+    /// What nodes check orders with.
+    pub(super) terms: Option<Terms>,
     pub(super) scheduler: Scheduler,
     pub(super) nodes: BTreeMap<NodeName, Node>,
     pub(super) workers: HashMap<WorkerId, NodeName>,
@@ -32,6 +36,8 @@ pub(crate) struct State {
     pub(super) deadlines: BTreeSet<(Moment, GenerationId)>,
     /// Since when nobody serves a model that is waited for.
     pub(super) unserved: BTreeMap<String, Moment>,
+    /// What is known of nodes beforehand.
+    pub(super) inventory: Inventory,
     pub(super) sessions: u64,
     pub(super) counted: FleetFigures,
     /// When nodes are looked at next.
@@ -41,11 +47,17 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(super) fn new(config: ClusterConfig, predictor: Predictor, epoch: u64) -> Self {
+    pub(super) fn new(
+        config: ClusterConfig,
+        predictor: Predictor,
+        epoch: u64,
+        terms: Option<Terms>,
+    ) -> Self {
         Self {
             scheduler: Scheduler::new(config.schedule.clone(), predictor),
             config,
             epoch,
+            terms,
             nodes: BTreeMap::new(),
             workers: HashMap::new(),
             jobs: BTreeMap::new(),
@@ -54,6 +66,7 @@ impl State {
             slices: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             unserved: BTreeMap::new(),
+            inventory: Inventory::default(),
             sessions: 0,
             counted: FleetFigures::default(),
             looks_at: Moment::START,

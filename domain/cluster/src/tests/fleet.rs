@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::protocol::{Hello, PROTOCOL};
-use crate::{ClusterConfig, Ended, NodeState, Refused};
+use crate::protocol::{Hello, NodeRole, PROTOCOL};
+use crate::{ClusterConfig, Ended, Inventory, NodeState, Refused};
 use futures::StreamExt;
 use oag_schedule::policy::PolicyKind;
 use oag_serve::{Engine, EngineError, Skill};
@@ -272,4 +272,25 @@ async fn answers_that_make_way_in_slices_stay_whole() {
     }
     let figures = world.cluster.figures();
     assert!(figures.preempted >= 12, "{figures:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_inventory_says_what_nodes_are_for() {
+    let world = World::new(ClusterConfig::default());
+    let disk = "[storage]\ndisk-1\n[workers]\none\n[east:children]\nworkers\n";
+    world.cluster.take_inventory(Inventory::parse(disk).unwrap());
+    let (disk, _one) = (world.node("disk-1", 2), world.node("one", 2));
+    until("both nodes", || world.cluster.figures().connected == 2).await;
+    world.ask(3).await.unwrap();
+    let view = |node: &str| world.cluster.node(&name(node)).unwrap();
+    assert_eq!(
+        (view("disk-1").role, view("one").groups),
+        (NodeRole::Storage, vec!["east".to_owned(), "workers".to_owned()])
+    );
+    assert_eq!(disk.engine.begun.load(Ordering::SeqCst), 0);
+    assert_eq!(world.cluster.listed(), (2, 0));
+    // Without it, nodes are what they say.
+    world.cluster.take_inventory(Inventory::parse("[workers]\nthree\n").unwrap());
+    assert_eq!((view("disk-1").role, view("one").groups), (NodeRole::Worker, Vec::new()));
+    assert_eq!(world.cluster.listed(), (1, 1));
 }

@@ -234,6 +234,7 @@ impl World {
             window_tokens: 4_096,
             memory_tokens: 65_536,
             rates: Rates::default(),
+            held: None,
         };
         let shutdown = ShutdownHandle::new();
         let supervisor = Supervisor::new(shutdown.clone());
@@ -245,6 +246,7 @@ impl World {
             engines,
             offers: Arc::new(move || vec![offer.clone()]),
             load: Arc::new(Load::default),
+            obey: None,
             dial: Arc::clone(&self.net) as Arc<dyn Dial>,
             supervisor: supervisor.clone(),
             ids: Arc::new(SeededIds::new(7)),
@@ -271,6 +273,7 @@ fn controller(config: ClusterConfig, clock: &Arc<TokioClock>, ends: &ShutdownHan
         epoch: 1,
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         ids: Arc::new(RandomIds),
+        pen: None,
     })
     .unwrap();
     let supervisor = Supervisor::new(ends.clone());

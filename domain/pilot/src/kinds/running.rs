@@ -69,6 +69,7 @@ impl ActionKind for Running {
         if !self.run {
             expect.push(params::state("ready_replicas", 0, params::settle_ms(service)));
         }
+        expect.extend(params::settled(context.observed, params::settle_ms(service)));
         expect.extend(context.expect_more.iter().cloned());
         Ok(Draft {
             params: json!({}),

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use oag_guard::Rung;
 use oag_pilot::{
     ActionWish, Caller, CheckpointSink, CrashPoints, ExecError, Executor, Happening, LogKeys,
-    LogLine, Meter, NewPrincipal, NoCrashPoints, Observed, Operation, Phase, Pilot, PilotConfig,
-    PilotParts, PlanRecord, Proposal,
+    LogLine, Mandate, Meter, NewPrincipal, NoCrashPoints, Observed, Operation, Phase, Pilot,
+    PilotConfig, PilotParts, PlanRecord, Proposal,
 };
 use oag_runtime::{
     Clock, FakeClock, OnError, RandomIds, ShutdownHandle, Supervisor, SystemClock, TaskKind,
@@ -105,7 +105,7 @@ impl Executor for FakeExecutor {
         _: &Tenant,
         _: &ServiceName,
         operation: &Operation,
-        key: &str,
+        mandate: Mandate<'_>,
     ) -> Result<Receipt, ExecError> {
         let mut stage = self.stage();
         if !stage.errors.is_empty() {
@@ -122,7 +122,7 @@ impl Executor for FakeExecutor {
             *stage.effects.entry(name).or_default() += 1;
             stage.revision += 1;
         }
-        stage.done.insert(key.to_owned());
+        stage.done.insert(mandate.key.to_owned());
         Ok(Receipt { changed, detail: name.into(), before, after: json!(stage.fields) })
     }
 

@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 use oag_api::{ApiConfig, ApiParts, Probe, router};
 use oag_ops::{HubConfig, SignalHub};
 use oag_pilot::{
-    CheckpointSink, ExecError, Executor, LogKeys, LogLine, Meter, NewKey, NewPrincipal,
+    CheckpointSink, ExecError, Executor, LogKeys, LogLine, Mandate, Meter, NewKey, NewPrincipal,
     NoCrashPoints, Observed, Operation, Pilot, PilotConfig, PilotParts,
 };
 use oag_runtime::{
@@ -80,7 +80,7 @@ impl Executor for Stage {
         _: &Tenant,
         name: &ServiceName,
         operation: &Operation,
-        _: &str,
+        _: Mandate<'_>,
     ) -> Result<Receipt, ExecError> {
         let mut stage = self.0.lock().unwrap();
         let Some((revision, fields)) = stage.get_mut(name) else {

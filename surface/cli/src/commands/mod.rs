@@ -7,6 +7,7 @@ mod directory;
 mod get;
 mod input;
 mod ledger;
+mod models;
 mod nodes;
 mod plan;
 mod push;
@@ -31,6 +32,7 @@ use describe::{DescribeArgs, DiffArgs};
 use directory::{KeysCommand, PrincipalsCommand, WhoAmIArgs};
 use get::GetArgs;
 use ledger::LedgerCommand;
+use models::ModelsCommand;
 use nodes::NodesCommand;
 use plan::PlanArgs;
 use push::PushArgs;
@@ -111,6 +113,9 @@ pub(crate) enum Verb {
     /// Messages to people.
     #[command(subcommand)]
     Notifications(NotificationsCommand),
+    /// Models of the fleet: loading, swapping and unloading them as plans.
+    #[command(subcommand)]
+    Models(ModelsCommand),
     /// Nodes of the fleet of model workers.
     #[command(subcommand)]
     Nodes(NodesCommand),
@@ -193,6 +198,7 @@ async fn speak(command: Verb, terminal: &Terminal) -> anyhow::Result<Exit> {
         Verb::Principals(command) => directory::principals(command, terminal).await,
         Verb::Keys(command) => directory::keys(command, terminal).await,
         Verb::Notifications(command) => switches::notifications(command, terminal).await,
+        Verb::Models(command) => models::run(command, terminal).await,
         Verb::Nodes(command) => nodes::run(command, terminal).await,
         // Done before there is a runtime.
         Verb::Completions { .. } => Ok(Exit::Done),

@@ -1,14 +1,17 @@
 //! `nodes`: what people do with nodes of the fleet.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
-use serde_json::json;
+use oag_cluster::{Inventory, Listed};
+use serde_json::{Value, json};
 
 use super::get::{self, GetArgs};
 use super::switches::ListArgs;
 use crate::Terminal;
 use crate::api::Api;
 use crate::args::{Connection, Output};
-use crate::exit::Exit;
+use crate::exit::{Exit, Trouble};
 use crate::resource::Resource;
 use crate::table;
 use crate::value::Read;
@@ -24,6 +27,8 @@ pub(crate) enum NodesCommand {
     Uncordon(NodeArgs),
     /// Let a node of another machine join: prints the line to paste there.
     Enrol(EnrolArgs),
+    /// Check an inventory, and show what it says of each node; nothing is sent.
+    Inventory(InventoryArgs),
     /// Revoke the certificates of a node; its connection ends at once.
     Revoke(NodeArgs),
     /// End a node's session; its work goes to others at once, and it may come back.
@@ -43,6 +48,15 @@ pub(crate) struct EnrolArgs {
     output: Output,
     #[command(flatten)]
     connection: Connection,
+}
+
+/// Which file.
+#[derive(Debug, Args)]
+pub(crate) struct InventoryArgs {
+    /// The inventory, in INI or YAML form.
+    file: PathBuf,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Which node, and why.
@@ -66,10 +80,33 @@ pub(crate) async fn run(command: NodesCommand, terminal: &Terminal) -> anyhow::R
         }
         NodesCommand::Cordon(args) => operate("cordon", args, terminal).await,
         NodesCommand::Uncordon(args) => operate("uncordon", args, terminal).await,
+        NodesCommand::Inventory(args) => inventory(&args, terminal),
         NodesCommand::Enrol(args) => enrol(args, terminal).await,
         NodesCommand::Revoke(args) => operate("revoke", args, terminal).await,
         NodesCommand::Disconnect(args) => operate("disconnect", args, terminal).await,
     }
+}
+
+fn inventory(args: &InventoryArgs, terminal: &Terminal) -> anyhow::Result<Exit> {
+    let text = std::fs::read_to_string(&args.file)
+        .map_err(|error| Trouble::usage(format!("{}: {error}", args.file.display())))?;
+    let inventory = Inventory::parse(&text)
+        .map_err(|error| Trouble::usage(format!("{}: {error}", args.file.display())))?;
+    let host = |(name, listed): (&str, &Listed)| json!({"name": name, "role": listed.role, "groups": listed.groups});
+    let hosts: Vec<Value> = inventory.hosts().map(host).collect();
+    let names = || hosts.iter().map(|host| host.text("/name")).collect::<Vec<_>>().join("\n");
+    let lines = || {
+        let line = |host: &Value| {
+            let role = host.at("/role").as_str().unwrap_or("as it says");
+            let groups = host.list("/groups").iter().filter_map(Value::as_str);
+            let groups = groups.collect::<Vec<_>>().join(", ");
+            vec![host.text("/name"), role.to_owned(), groups]
+        };
+        table::table(vec!["NAME", "ROLE", "GROUPS"], hosts.iter().map(line).collect())
+    };
+    let document = json!({ "items": hosts });
+    table::show(terminal, args.output.format, &document, names, lines)?;
+    Ok(Exit::Done)
 }
 
 async fn operate(what: &str, args: NodeArgs, terminal: &Terminal) -> anyhow::Result<Exit> {

@@ -90,13 +90,24 @@ pub(crate) async fn run(args: PlanArgs, terminal: &Terminal) -> anyhow::Result<E
     let dry = args.dry_run == Some(DryRun::Server);
     let query: &[(&str, String)] = if dry { &[("dry_run", "true".to_owned())] } else { &[] };
     let plan = api.post_with(&["api", "v1", "plans"], query, &request).await?;
-    let states = describe::states(&api, &plan).await;
+    proposed(&api, &plan, dry, args.output, terminal).await
+}
+
+/// Shows a plan that was proposed, and what may be done with it.
+pub(super) async fn proposed(
+    api: &Api,
+    plan: &Value,
+    dry: bool,
+    output: Output,
+    terminal: &Terminal,
+) -> anyhow::Result<Exit> {
+    let states = describe::states(api, plan).await;
     table::show(
         terminal,
-        args.output.format,
-        &plan,
+        output.format,
+        plan,
         || plan.text("/id"),
-        || show::plan(&plan, &states, terminal.now()),
+        || show::plan(plan, &states, terminal.now()),
     )?;
     if plan.str("/verdict/decision") == "deny" {
         terminal.hint("the guard refuses it; the reasons above say what to change");

@@ -92,7 +92,7 @@ pub(crate) async fn put(command: PutCommand, terminal: &Terminal) -> anyhow::Res
     Ok(Exit::Done)
 }
 
-fn present(answer: anyhow::Result<Value>) -> anyhow::Result<Option<Value>> {
+pub(super) fn present(answer: anyhow::Result<Value>) -> anyhow::Result<Option<Value>> {
     match answer {
         Ok(found) => Ok(Some(found)),
         Err(error) => match error.downcast_ref::<Trouble>() {
