@@ -22,7 +22,7 @@ const DRAWN: [(&str, &str, &str); 9] = [
 ];
 
 /// What brain and domain crates must build without, directly or through others.
-const HEAVY: [&str; 9] = [
+const HEAVY: [&str; 10] = [
     "axum",
     "hyper",
     "kube",
@@ -32,6 +32,7 @@ const HEAVY: [&str; 9] = [
     "rusqlite",
     "tokio-postgres",
     "tonic",
+    "tract-core",
 ];
 
 /// What the brain must build without on top: it is pure.

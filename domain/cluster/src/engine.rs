@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream;
 use oag_serve::{
-    Embeddings, Engine, EngineError, EngineStats, Event, Events, Generation, ModelCard, Skill,
+    Embeddings, Engine, EngineError, EngineStats, Event, Events, Features, Generation, ModelCard,
+    Predictions, Skill,
 };
 use oag_types::GenerationId;
 use std::sync::Arc;
@@ -95,6 +96,14 @@ impl Engine for Cluster {
     async fn detokenize(&self, model: &str, tokens: Vec<u32>) -> Result<String, EngineError> {
         match self.call(model, Skill::Tokenize, Ask::Detokenize { tokens }).await? {
             Reply::Text(text) => Ok(text),
+            _ => Err(odd()),
+        }
+    }
+
+    async fn predict(&self, model: &str, features: Features) -> Result<Predictions, EngineError> {
+        let rows = features.rows().len();
+        match self.call(model, Skill::Predict, Ask::Predict { features }).await? {
+            Reply::Predicted(predictions) if predictions.answers(rows) => Ok(predictions),
             _ => Err(odd()),
         }
     }

@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use oag_schedule::Rates;
-use oag_serve::{Embeddings, EngineError, Event, Generation, ModelCard};
+use oag_serve::{Embeddings, EngineError, Event, Features, Generation, ModelCard, Predictions};
 use oag_types::{GenerationId, NodeName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -284,6 +284,11 @@ pub enum Ask {
         /// The tokens.
         tokens: Vec<u32>,
     },
+    /// What a model predicts from numbers.
+    Predict {
+        /// The numbers.
+        features: Features,
+    },
 }
 
 /// The answer to an [`Ask`].
@@ -298,6 +303,8 @@ pub enum Reply {
     Text(String),
     /// An order was done; what is to be said of it.
     Obeyed(Value),
+    /// Predictions.
+    Predicted(Predictions),
 }
 
 impl Hello {

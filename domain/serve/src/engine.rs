@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
-use crate::{EngineError, Event, Generation, Usage};
+use crate::{EngineError, Event, Features, Generation, Predictions, Usage};
 
 /// An answer as it comes: parts, then one end. After an error nothing comes. Dropping it cancels
 /// the request, and frees what it held at the engine's next step.
@@ -29,6 +29,8 @@ pub enum Skill {
     Tokenize,
     /// Go on with an answer that another engine of the same model began.
     Resume,
+    /// Predict numbers from numbers.
+    Predict,
 }
 
 /// A model that is served.
@@ -101,6 +103,16 @@ pub trait Engine: Send + Sync + 'static {
     /// `Refused` when the engine or the model cannot, else as [`Engine::generate`].
     async fn embed(&self, model: &str, _texts: Vec<String>) -> Result<Embeddings, EngineError> {
         let problem = format!("{model:?} makes no embeddings here");
+        Err(EngineError::refused("model", problem))
+    }
+
+    /// Predicts numbers from rows of numbers, row by row.
+    ///
+    /// # Errors
+    /// `Refused` when the engine or the model cannot, or the rows do not fit the model, else as
+    /// [`Engine::generate`].
+    async fn predict(&self, model: &str, _: Features) -> Result<Predictions, EngineError> {
+        let problem = format!("{model:?} predicts nothing from numbers here");
         Err(EngineError::refused("model", problem))
     }
 

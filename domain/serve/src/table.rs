@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::{Engine, EngineError, ModelCard};
+use crate::{Engine, EngineError, ModelCard, Skill};
+
+/// Most names that a message lists.
+const LISTED_MAX: usize = 16;
 
 /// A model and the engine behind it.
 #[derive(Clone)]
@@ -84,6 +87,39 @@ impl Engines {
         let remedy = format!("{served}; load one with `openautoglm worker --model {model} …`");
         Err(EngineError::NoModelLoaded { model: model.to_owned(), remedy })
     }
+
+    /// The engine of a model that predicts from numbers: of the one that is named, or of the only
+    /// one there is.
+    ///
+    /// # Errors
+    /// As [`Engines::of`]; `Refused` when none is named and there is not exactly one.
+    pub fn predicting(&self, model: Option<&str>) -> Result<Entry, EngineError> {
+        if let Some(model) = model {
+            return self.of(model);
+        }
+        let mut models = self.models();
+        models.retain(|entry| entry.card.skills.contains(&Skill::Predict));
+        if models.len() == 1
+            && let Some(only) = models.pop()
+        {
+            return Ok(only);
+        }
+        let names: Vec<&str> = models.iter().map(|entry| entry.card.name.as_str()).collect();
+        let problem = if names.is_empty() {
+            "no model predicts from numbers; start one with `openautoglm worker --model NAME \
+             --onnx FILE`"
+                .to_owned()
+        } else {
+            format!("is missing, and several models predict: name one of {}", list(&names))
+        };
+        Err(EngineError::refused("model", problem))
+    }
+}
+
+fn list(names: &[&str]) -> String {
+    let (shown, more) = names.split_at(names.len().min(LISTED_MAX));
+    let rest = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+    shown.join(", ") + &rest
 }
 
 #[cfg(test)]
@@ -104,7 +140,7 @@ mod tests {
         fn models(&self) -> Vec<ModelCard> {
             let card = |name: &&str| ModelCard {
                 name: (*name).to_owned(),
-                skills: vec![Skill::Chat],
+                skills: vec![if *name == "b" { Skill::Chat } else { Skill::Predict }],
                 window_tokens: None,
                 about: self.0.to_owned(),
             };
@@ -138,5 +174,25 @@ mod tests {
         let EngineError::NoModelLoaded { model, remedy } = &error else { unreachable!("{error}") };
         assert_eq!(model, "c");
         assert!(remedy.contains("served are a;") && remedy.contains("--model c"), "{remedy}");
+    }
+
+    #[test]
+    fn the_model_that_predicts_need_not_be_named_while_it_is_the_only_one() {
+        let engines = Engines::new();
+        let chosen = |model| engines.predicting(model).map(|entry| entry.card.name);
+        engines.put(Arc::new(Named("one", &["b"])));
+        let error = chosen(None).unwrap_err().to_string();
+        assert!(error.contains("no model predicts") && error.contains("--onnx"), "{error}");
+        engines.put(Arc::new(Named("two", &["a"])));
+        assert_eq!(chosen(None).unwrap(), "a");
+        assert_eq!(chosen(Some("b")).unwrap(), "b");
+        engines.put(Arc::new(Named("three", &["c"])));
+        let error = chosen(None).unwrap_err().to_string();
+        assert!(error.ends_with("name one of a, c"), "{error}");
+        assert_eq!(chosen(Some("c")).unwrap(), "c");
+        assert!(matches!(chosen(Some("d")), Err(EngineError::NoModelLoaded { .. })));
+        let many: Vec<String> = (0..20).map(|number| number.to_string()).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert!(list(&many).ends_with("14, 15 and 4 more"));
     }
 }

@@ -215,5 +215,6 @@ async fn reply(engines: &Engines, model: &str, ask: Ask) -> Result<Reply, Engine
         Ask::Embed { texts } => engine.embed(model, texts).await.map(Reply::Embedded),
         Ask::Tokenize { text } => engine.tokenize(model, text).await.map(Reply::Tokens),
         Ask::Detokenize { tokens } => engine.detokenize(model, tokens).await.map(Reply::Text),
+        Ask::Predict { features } => engine.predict(model, features).await.map(Reply::Predicted),
     }
 }

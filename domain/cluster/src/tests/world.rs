@@ -18,7 +18,7 @@ use oag_schedule::Rates;
 use oag_schedule::length::Predictor;
 use oag_serve::{
     Collected, Context, Delta, Ending, Engine, EngineError, EngineStats, Engines, Event, Events,
-    Finish, Generation, Input, ModelCard, Skill, Usage,
+    Features, Finish, Generation, Input, ModelCard, PredictedOutput, Predictions, Skill, Usage,
 };
 use oag_types::{NodeName, Tenant, Timestamp};
 use tokio::sync::mpsc;
@@ -99,6 +99,18 @@ impl Engine for Counting {
             Some((Ok(event), (at + 1, runs)))
         });
         Ok(events.boxed())
+    }
+
+    /// The sum of each row, after as many steps as it says.
+    async fn predict(&self, _: &str, features: Features) -> Result<Predictions, EngineError> {
+        if let Some(error) = self.refuse.lock().unwrap().pop() {
+            return Err(error);
+        }
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        let sums = features.rows().iter().map(|row| row.iter().sum());
+        let rows: Vec<Vec<f32>> = sums.map(|sum| vec![sum]).collect();
+        tokio::time::sleep(TOKEN * rows[0][0] as u32).await;
+        Ok(Predictions { outputs: vec![PredictedOutput { name: "sum".to_owned(), rows }] })
     }
 
     async fn tokenize(&self, _: &str, text: String) -> Result<Vec<u32>, EngineError> {
