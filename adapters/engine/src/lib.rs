@@ -1,7 +1,8 @@
-//! Engines that run language models, behind the port of `domain/serve`.
+//! Engines that run models, behind the port of `domain/serve`.
 //!
-//! Owns: [`Upstream`], any server that speaks OpenAI's protocol, with Zhipu's dialect of it, and
-//! [`Local`], a GGUF file in a process of its own, whose other side is [`engine_child`].
+//! Owns: [`Upstream`], any server that speaks OpenAI's protocol, with Zhipu's dialect of it;
+//! [`Local`], a GGUF file in a process of its own, whose other side is [`engine_child`]; and ONNX
+//! files, which predict numbers ([`load_onnx`]).
 //! Refuses: choosing among engines, queues, and what clients are told.
 
 mod child;
@@ -10,10 +11,12 @@ mod frames;
 #[cfg(feature = "llama")]
 mod llama;
 mod local;
+mod onnx;
 mod upstream;
 
 pub use child::{ENGINE_CHILD, engine_child};
 pub use error::SetupError;
 pub use frames::Figures;
 pub use local::{Local, LocalConfig, MemoryKind};
+pub use onnx::{OnnxConfig, load_onnx};
 pub use upstream::{Dialect, RetryConfig, Upstream, UpstreamConfig, UpstreamModel};

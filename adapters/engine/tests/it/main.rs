@@ -9,6 +9,10 @@ mod faults;
 mod local;
 #[cfg(all(test, feature = "llama"))]
 mod models;
+#[cfg(all(test, feature = "onnx"))]
+mod onnx;
+#[cfg(all(test, not(feature = "onnx")))]
+mod onnx_absent;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
