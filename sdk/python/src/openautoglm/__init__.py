@@ -37,6 +37,7 @@ from openautoglm.models import (
     NodeModel,
     Plan,
     PlannedAction,
+    Prediction,
     Queue,
     QueueLine,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "PermissionDenied",
     "Plan",
     "PlannedAction",
+    "Prediction",
     "Queue",
     "QueueLine",
     "RateLimited",

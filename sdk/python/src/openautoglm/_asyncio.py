@@ -18,8 +18,17 @@ from openautoglm import _fleet
 from openautoglm._call import Call, Record, T
 from openautoglm._core import DEFAULT_RETRIES, DEFAULT_TIMEOUT_S, Core, Pages
 from openautoglm._retry import Outcome
-from openautoglm._values import Metrics
-from openautoglm.models import Analysis, Delta, Generation, Health, ModelInfo, Node, Queue
+from openautoglm._values import Metrics, Series
+from openautoglm.models import (
+    Analysis,
+    Delta,
+    Generation,
+    Health,
+    ModelInfo,
+    Node,
+    Prediction,
+    Queue,
+)
 from openautoglm.streams import AsyncAnswerStream, GenerateOptions
 
 if TYPE_CHECKING:
@@ -149,6 +158,10 @@ class AsyncAutoClient:
     async def detokenize(self, model: str, tokens: Iterable[SupportsIndex]) -> str:
         """See AutoClient.detokenize."""
         return await self._send(_fleet.detokenize(model, tokens))
+
+    async def predict(self, model: str, features: Series) -> Prediction:
+        """See AutoClient.predict."""
+        return await self._send(_fleet.predict(model, features))
 
     def items(self, path: str, **params: Any) -> AsyncIterator[Record]:
         """See AutoClient.items; to be read with ``async for``."""

@@ -23,9 +23,9 @@ from openautoglm._call import (
     unread,
 )
 from openautoglm._events import Event, Events
-from openautoglm._values import integer_json, number_json, tokens_json
+from openautoglm._values import Series, features_json, integer_json, number_json, tokens_json
 from openautoglm.errors import ConnectionFailed
-from openautoglm.models import Delta, Ending, Generation, ModelInfo, Node, Queue
+from openautoglm.models import Delta, Ending, Generation, ModelInfo, Node, Prediction, Queue
 
 if TYPE_CHECKING:
     from openautoglm._core import Core
@@ -85,6 +85,12 @@ def detokenize(model: str, tokens: Iterable[SupportsIndex]) -> Call[str]:
     """The text of tokens."""
     content = json_bytes({"tokens": tokens_json(tokens, "tokens")})
     return Call("POST", _path(model, "detokenize"), _the_text, content=content)
+
+
+def predict(model: str, features: Series) -> Call[Prediction]:
+    """Numbers from numbers. It changes nothing, so it needs no key against repetition."""
+    content = json_bytes({"features": features_json(features, "features")})
+    return Call("POST", _path(model, "predict"), reads(Prediction), content=content)
 
 
 class Answer:

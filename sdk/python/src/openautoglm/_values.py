@@ -131,6 +131,36 @@ def tokens_json(tokens: Iterable[SupportsIndex] | SupportsToList, field: str) ->
     return numbers
 
 
+def features_json(features: Series, field: str) -> list[Any]:
+    """One row of numbers, or a list of rows.
+
+    Raises:
+        TypeError: They are neither; says which.
+        ValueError: One is no finite number; says which.
+    """
+    listed = features.tolist() if isinstance(features, SupportsToList) else features
+    unordered = isinstance(listed, str | bytes | bytearray | Mapping | set | frozenset)
+    if unordered or not isinstance(listed, Iterable):
+        raise TypeError(f"{field}: expected numbers or rows of numbers, got {_type(features)}")
+    found: list[Any] = []
+    for at, item in enumerate(listed):
+        plain = item.tolist() if isinstance(item, SupportsToList) else item
+        if isinstance(plain, Iterable) and not isinstance(plain, str | bytes | bytearray):
+            row = series_json(plain, f"{field}[{at}]")
+            _all_there(row, f"{field}[{at}]")
+            found.append(row)
+        else:
+            found.append(number_json(plain, field, at))
+    _all_there(found, field)
+    return found
+
+
+def _all_there(row: list[Any], field: str) -> None:
+    for at, number in enumerate(row):
+        if number is None:
+            raise ValueError(f"{field}[{at}]: expected a finite number")
+
+
 def time_json(value: datetime | int | str, field: str) -> int | str:
     """A moment: RFC 3339, or milliseconds since 1970.
 

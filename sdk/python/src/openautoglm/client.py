@@ -14,8 +14,17 @@ from openautoglm._asyncio import AsyncAutoClient
 from openautoglm._call import Call, Record, T
 from openautoglm._core import DEFAULT_RETRIES, DEFAULT_TIMEOUT_S, Core, Pages
 from openautoglm._retry import Outcome
-from openautoglm._values import Metrics
-from openautoglm.models import Analysis, Delta, Generation, Health, ModelInfo, Node, Queue
+from openautoglm._values import Metrics, Series
+from openautoglm.models import (
+    Analysis,
+    Delta,
+    Generation,
+    Health,
+    ModelInfo,
+    Node,
+    Prediction,
+    Queue,
+)
 from openautoglm.streams import AnswerStream, GenerateOptions
 
 if TYPE_CHECKING:
@@ -185,6 +194,22 @@ class AutoClient:
     def detokenize(self, model: str, tokens: Iterable[SupportsIndex]) -> str:
         """Tokens of a model as a text."""
         return self._send(_fleet.detokenize(model, tokens))
+
+    def predict(self, model: str, features: Series) -> Prediction:
+        """Predicts numbers from numbers, with a model of an ONNX file.
+
+        Args:
+            model: Which model, by its name in ``models()``.
+            features: One row of numbers, or a list of rows; an array of one or two dimensions will
+                do. Each row is the flat input of the model, the last dimension fastest.
+
+        Raises:
+            NotFound: No worker offers the model.
+            InvalidInput: The rows do not fit the model; says which, and what would.
+            ServerError: The model gives no answer now.
+            OpenAutoGLMError: Anything else that went wrong.
+        """
+        return self._send(_fleet.predict(model, features))
 
     def items(self, path: str, **params: Any) -> Iterator[Record]:
         """The items of any list of the server, page by page as they are asked for."""

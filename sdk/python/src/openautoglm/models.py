@@ -261,6 +261,16 @@ class Generation(_Model):
     answer_tokens: int | None = None
 
 
+class Prediction(_Model):
+    """What a model predicts from numbers."""
+
+    model: str
+    #: The model's first output: one flat list of numbers for each row.
+    prediction: list[list[float]]
+    #: Every output by its name, the first one too; only where the model has several.
+    outputs: dict[str, list[list[float]]] | None = None
+
+
 class Delta(_Model):
     """A piece of an answer."""
 

@@ -87,6 +87,16 @@ DELTA = ("delta", {"text": "Once "})
 END = ("end", {"finish": "stop", "prompt_tokens": 3, "answer_tokens": 2})
 
 
+class Array:
+    """As numpy's, in what matters."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = values
+
+    def tolist(self) -> Any:
+        return self.values
+
+
 def items(*values: Any) -> httpx.Response:
     return httpx.Response(200, json={"items": values})
 
@@ -197,6 +207,37 @@ def test_tokens_there_and_back(kind: str) -> None:
         "/api/v1/models/glm/detokenize",
         {"tokens": [1, 2]},
     )
+
+
+def test_predictions(kind: str) -> None:
+    several = {"label": [[1], [0]], "p": [[0.25, 0.75], [1, 0]]}
+    script = Script(
+        httpx.Response(200, json={"model": "iris", "prediction": [[0.5]]}),
+        httpx.Response(
+            200, json={"model": "iris", "prediction": several["label"], "outputs": several}
+        ),
+        httpx.Response(200, json={"model": "iris"}),
+    )
+    with Client(kind, script) as client:
+        one = client.call("predict", "iris", (1, 2.5))
+        both = client.call("predict", "iris", [Array([1, 2]), [3.5, -4e300]])
+        with pytest.raises(UnexpectedResponse):
+            client.call("predict", "iris", Array([[1]]))
+        for wrong in ("ab", 5, ["a"], [["a"]], [[[1]]], {"a": 1}, {1}):
+            with pytest.raises(TypeError, match=r"^features"):
+                client.call("predict", "iris", wrong)
+        for lacking, place in (([1, float("nan")], r"\[1\]"), ([[1], [None]], r"\[1\]\[0\]")):
+            with pytest.raises(ValueError, match=f"^features{place}: expected a finite"):
+                client.call("predict", "iris", lacking)
+    assert (one.model, one.prediction, one.outputs) == ("iris", [[0.5]], None)
+    assert (both.prediction, both.outputs) == ([[1], [0]], several)
+    sent = [(request.url.path, json.loads(request.content)) for request in script.requests]
+    path = "/api/v1/models/iris/predict"
+    assert sent == [
+        (path, {"features": [1, 2.5]}),
+        (path, {"features": [[1, 2], [3.5, -4e300]]}),
+        (path, {"features": [[1]]}),
+    ]
 
 
 @pytest.mark.parametrize("body", [{}, {"tokens": ["1"], "text": 1}, {"tokens": [True]}, []])
