@@ -106,11 +106,15 @@ pub(crate) struct WorkerArgs {
     /// A folder of scripts that the controller may have run here, by signed orders.
     #[arg(long, value_name = "DIR")]
     pub(crate) scripts_dir: Option<PathBuf>,
+    /// An ONNX file that predicts here; the first for the first model that no --gguf file was for,
+    /// and so on. Only in builds with the feature `onnx`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) onnx: Vec<PathBuf>,
     /// In what form a GGUF model keeps what it has read. Only with `f32` an answer that moves to
     /// another worker is word for word what it would have been.
     #[arg(long, value_enum, default_value_t = Memory::F16)]
     pub(crate) memory: Memory,
-    /// Threads that a GGUF model calculates with; one for each core unless told.
+    /// Threads that a GGUF or ONNX model calculates with; one for each core unless told.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) threads: Option<u32>,
     /// An OpenAI-compatible server that runs the models without a file, up to the version, such as

@@ -12,7 +12,8 @@ use oag_cluster::orders::{MemoryForm, Obey, Settings};
 use oag_cluster::protocol::{Load, ModelLoad, Offer};
 use oag_cluster::{Agent, AgentConfig, AgentParts, Dial, Ended};
 use oag_engine::{
-    Dialect, Local, LocalConfig, MemoryKind, SetupError, Upstream, UpstreamConfig, UpstreamModel,
+    Dialect, Local, LocalConfig, MemoryKind, OnnxConfig, SetupError, Upstream, UpstreamConfig,
+    UpstreamModel, load_onnx,
 };
 use oag_link::Controller;
 use oag_placement::{Orders, Shelf, Starter};
@@ -183,6 +184,14 @@ impl Starter for EngineStarter {
             Some(MemoryForm::Q8) => Memory::Q8,
             None => args.memory,
         };
+        if file.extension().is_some_and(|extension| extension == "onnx") {
+            let wrong = |error: SetupError| EngineError::refused(error.field, error.problem);
+            let engine = onnx(&args, model, file).await.map_err(wrong)?;
+            let none = || EngineError::Unavailable("it offers nothing".to_owned());
+            let card = engine.card(model).ok_or_else(none)?;
+            let offer = offer(card, engine.stats().slots, args.slots, args.max_tokens);
+            return Ok((engine, offer));
+        }
         let wrong = |error: SetupError| EngineError::refused("settings", error.to_string());
         let engine =
             Local::start(local_config(&args, model, file), &self.supervisor).map_err(wrong)?;
@@ -204,6 +213,13 @@ fn local_config(args: &WorkerArgs, model: &str, file: &Path) -> LocalConfig {
         Memory::Q8 => MemoryKind::Q8,
     };
     config
+}
+
+/// The engine of an ONNX file.
+async fn onnx(args: &WorkerArgs, model: &str, file: &Path) -> Result<Arc<dyn Engine>, SetupError> {
+    let mut config = OnnxConfig::new(model, file);
+    config.threads = args.threads;
+    load_onnx(config).await
 }
 
 /// Ends when the drain has lasted too long.
@@ -234,18 +250,27 @@ fn node_name(args: &WorkerArgs, controller: &Controller) -> Result<NodeName> {
 /// What runs the models that are named: files here, all others at an upstream.
 async fn engines(args: &WorkerArgs, supervisor: &Supervisor) -> Result<Engines> {
     let engines = Engines::new();
-    if args.gguf.len() > args.models.len() {
+    if args.gguf.len() + args.onnx.len() > args.models.len() {
         bail!(
-            "there are more --gguf files than --model names; the first file is the first model's"
+            "there are more --gguf and --onnx files than --model names; the --gguf files are the \
+             first models', the --onnx files those of the next, each in the order it is given"
         );
     }
-    let (local, elsewhere) = args.models.split_at(args.gguf.len());
+    let (local, others) = args.models.split_at(args.gguf.len());
+    let (predicting, elsewhere) = others.split_at(args.onnx.len());
     for (model, file) in local.iter().zip(&args.gguf) {
         let engine = Local::start(local_config(args, model, file), supervisor)?;
         let card = engine.loaded().await;
         let card = card.with_context(|| format!("{} cannot be loaded", file.display()))?;
         tracing::info!(model, about = card.about, "model loaded");
         engines.put(Arc::new(engine));
+    }
+    for (model, file) in predicting.iter().zip(&args.onnx) {
+        let engine = onnx(args, model, file).await.context("an ONNX model cannot be loaded")?;
+        if let Some(card) = engine.card(model) {
+            tracing::info!(model, about = card.about, "model loaded");
+        }
+        engines.put(engine);
     }
     if !elsewhere.is_empty() {
         engines.put(Arc::new(upstream(args, elsewhere)?));
@@ -261,8 +286,9 @@ fn upstream(args: &WorkerArgs, models: &[String]) -> Result<Upstream> {
     };
     let Some((url, key)) = upstream else {
         bail!(
-            "say what runs {}: --gguf FILE for a file, --upstream URL for an OpenAI-compatible \
-             server (its key in {UPSTREAM_KEY}), or set {ZHIPU_KEY} for Zhipu's own",
+            "say what runs {}: --gguf FILE or --onnx FILE for a file, --upstream URL for an \
+             OpenAI-compatible server (its key in {UPSTREAM_KEY}), or set {ZHIPU_KEY} for Zhipu's \
+             own",
             models.join(", ")
         );
     };

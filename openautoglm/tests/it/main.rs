@@ -13,6 +13,8 @@ mod crash;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod files;
+#[cfg(test)]
 mod fleet;
 #[cfg(all(test, feature = "llama"))]
 mod models;
@@ -22,6 +24,8 @@ mod nodes;
 mod plans;
 #[cfg(test)]
 mod postgres;
+#[cfg(all(test, feature = "onnx"))]
+mod predict;
 #[cfg(test)]
 mod signals;
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod guard;
 mod ledger;
 mod models;
 mod plans;
+mod predict;
 mod server;
 mod services;
 mod signals;
@@ -46,6 +47,7 @@ pub(crate) fn routes() -> Routes {
     let routes = ledger::routes(routes);
     let routes = fleet::routes(routes);
     let routes = models::routes(routes);
+    let routes = predict::routes(routes);
     analysis::routes(routes)
 }
 

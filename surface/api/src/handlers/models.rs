@@ -231,7 +231,7 @@ async fn detokenize_tokens(
 }
 
 /// What goes wrong with an engine, as callers are told.
-fn failure(error: EngineError) -> Failure {
+pub(super) fn failure(error: EngineError) -> Failure {
     let text = error.to_string();
     match error {
         EngineError::NoModelLoaded { .. } => Problem::new(Code::NO_MODEL_LOADED, text).into(),

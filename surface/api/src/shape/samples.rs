@@ -479,6 +479,14 @@ fn fleet(check: &mut Check) {
     check.sends(&[TokensView { tokens: vec![1] }]);
     check.reads::<DetokenizeRequest>(&[json!({"tokens": [1]})]);
     check.sends(&[TextView { text: "t".to_owned() }]);
+    check.reads::<PredictRequest>(&[json!({"features": [1, 2.5]})]);
+    check.reads::<PlainPredictRequest>(&[json!({"model": "m", "features": [[1, 2.5]]})]);
+    let outputs = [("y".to_owned(), vec![vec![1.5]])].into();
+    check.sends(&[PredictView {
+        model: "m".to_owned(),
+        prediction: vec![vec![1.5]],
+        outputs: Some(outputs),
+    }]);
 }
 
 fn server(check: &mut Check) {

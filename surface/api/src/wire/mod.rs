@@ -9,6 +9,7 @@ mod guard;
 mod models;
 mod operations;
 mod plans;
+mod predict;
 mod records;
 mod rules;
 mod schema;
@@ -36,6 +37,7 @@ pub(crate) use operations::{
 pub(crate) use plans::{
     CancelRequest, DigestRequest, PlanView, ProposalRequest, ReasonRequest, ResolveRequest,
 };
+pub(crate) use predict::{FeatureList, PlainPredictRequest, PredictRequest, PredictView};
 pub(crate) use records::{
     Erased, FindingView, KindView, LedgerHeadView, LedgerRowView, LogsView, NotificationView,
     StoryDetail, StoryView,
