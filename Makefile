@@ -10,7 +10,7 @@ STAGES ?=
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{ printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## build the product: target/release/openautoglm; FEATURES=llama runs GGUF models
+build: ## build the product: target/release/openautoglm; FEATURES="llama onnx" for GGUF and ONNX files
 	@scripts/setup.sh $(if $(findstring llama,$(FEATURES)),llama,run)
 	cargo build --locked --release -p openautoglm $(if $(FEATURES),--features "$(FEATURES)")
 

@@ -123,6 +123,14 @@ stage_llama() {
     cargo test "${both[@]}" --no-fail-fast -- absent:: faults:: llama:: local:: models::
 }
 
+# The same for ONNX files.
+stage_onnx() {
+    local both=(-p oag-engine -p openautoglm --locked)
+    both+=(--features oag-engine/onnx --features openautoglm/onnx)
+    cargo clippy "${both[@]}" --all-targets -- -D warnings
+    cargo test "${both[@]}" --no-fail-fast -- files:: onnx:: predict::
+}
+
 # --- the frame -----------------------------------------------------------------------------------
 
 prepare() {

@@ -31,7 +31,6 @@ pub async fn load_onnx(config: OnnxConfig) -> Result<Arc<dyn Engine>, SetupError
 /// # Errors
 /// Always; with the command that builds one which does.
 #[cfg(not(feature = "onnx"))]
-#[expect(clippy::unused_async, reason = "as in builds that wait for a file")]
 pub async fn load_onnx(config: OnnxConfig) -> Result<Arc<dyn Engine>, SetupError> {
     config.check()?;
     let problem = "this build runs no ONNX models: build it with `make build FEATURES=onnx`";

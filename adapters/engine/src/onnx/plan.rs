@@ -234,3 +234,24 @@ fn unfit(why: &str) -> String {
 fn refused_at(field: String, problem: String) -> EngineError {
     EngineError::Refused { field: Cow::Owned(field), problem }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_numbers_fit_their_kind_as_far_as_f32_has_them_all() {
+        for (kind, least, most) in [
+            (DatumType::U8, 0.0, 255.0),
+            (DatumType::I8, -128.0, 127.0),
+            (DatumType::U16, 0.0, 65_535.0),
+            (DatumType::I16, -32_768.0, 32_767.0),
+            (DatumType::I32, -16_777_216.0, 16_777_216.0),
+            (DatumType::I64, -16_777_216.0, 16_777_216.0),
+        ] {
+            assert!(fits(least, kind) && fits(most, kind), "{kind:?}");
+            assert!(!fits(least - 2.0, kind) && !fits(most + 2.0, kind), "{kind:?}");
+            assert!(!fits(0.5, kind), "{kind:?}");
+        }
+    }
+}
