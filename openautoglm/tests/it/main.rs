@@ -24,7 +24,8 @@ mod nodes;
 mod plans;
 #[cfg(test)]
 mod postgres;
-#[cfg(all(test, feature = "onnx"))]
+#[cfg(test)]
+#[cfg(feature = "onnx")]
 mod predict;
 #[cfg(test)]
 mod signals;

@@ -9,9 +9,11 @@ mod faults;
 mod local;
 #[cfg(all(test, feature = "llama"))]
 mod models;
-#[cfg(all(test, feature = "onnx"))]
+#[cfg(test)]
+#[cfg(feature = "onnx")]
 mod onnx;
-#[cfg(all(test, not(feature = "onnx")))]
+#[cfg(test)]
+#[cfg(not(feature = "onnx"))]
 mod onnx_absent;
 #[cfg(test)]
 mod server;
