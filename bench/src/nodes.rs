@@ -13,12 +13,13 @@ use anyhow::Context as _;
 use clap::Args;
 use futures::{SinkExt as _, StreamExt as _};
 use oag_api::ApiConfig;
-use oag_cluster::protocol::{FromNode, Hello, Load};
+use oag_cluster::protocol::{FromNode, Hello, Load, Reading};
 use oag_cluster::{Cluster, ClusterConfig, ClusterParts, Dial as _, Wire};
 use oag_link::{Controller, SocketDial};
 use oag_nodes::{NodesConfig, NodesParts};
 use oag_runtime::{OnError, RandomIds, ShutdownHandle, Supervisor, SystemClock, TaskKind};
 use oag_schedule::length::Predictor;
+use oag_types::NodeName;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -190,6 +191,7 @@ pub(crate) async fn serve() -> anyhow::Result<()> {
         clock: SystemClock::shared(),
         ids: Arc::new(RandomIds),
         pen: None,
+        reports: Arc::new(|_: &NodeName, _: Vec<Reading>| {}),
     })?;
     let run = cluster.clone().run(shutdown.clone());
     supervisor.spawn("fleet", TaskKind::Drains, OnError::Log, run);

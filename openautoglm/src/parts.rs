@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::data::{DataDir, StoreKind};
 use crate::figures::{self, LoopProbe};
 use crate::orders::CommandPen;
-use crate::wiring::{CheckpointFiles, HubMeter, LoopDesk, PilotRecords, StandAt};
+use crate::wiring::{CheckpointFiles, HubMeter, HubReports, LoopDesk, PilotRecords, StandAt};
 
 /// Everything a running process holds.
 pub(crate) struct Parts {
@@ -53,7 +53,7 @@ pub(crate) async fn build(
     let hub = Arc::new(SignalHub::new(config.signals.clone(), Arc::clone(&clock), long_term));
     let local = LocalExecutor::new(config.local.clone(), Arc::clone(&clock), supervisor.clone())?;
     let log_keys = data.log_keys()?;
-    let cluster = fleet(config, data, &clock, &ids)?;
+    let cluster = fleet(config, data, &hub, &clock, &ids)?;
     let placement = place(config, &cluster, &store, &clock, supervisor);
     let exported = CheckpointFiles::new(&config.checkpoint_dir()?, &data.installation()?)
         .context("the directory for exported checkpoints cannot be made")?;
@@ -156,6 +156,7 @@ fn engines(
 fn fleet(
     config: &Config,
     data: &DataDir,
+    hub: &Arc<SignalHub>,
     clock: &Arc<dyn Clock>,
     ids: &Arc<dyn IdSource>,
 ) -> Result<Cluster> {
@@ -172,6 +173,7 @@ fn fleet(
         clock: Arc::clone(clock),
         ids: Arc::clone(ids),
         pen: Some(Arc::new(pen)),
+        reports: Arc::new(HubReports { hub: Arc::clone(hub), tenant: config.tenant.clone() }),
     };
     Ok(Cluster::new(parts)?)
 }

@@ -8,13 +8,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use oag_cluster::Reports;
+use oag_cluster::protocol::Reading;
 use oag_ops::{ActivePlan, Asker, Desk, Facts, Found, Records, SignalHub};
 use oag_pilot::{
     Caller, CheckpointSink, Claim, CrashPoints, Fate, Hindsight, InHand, Meter, Observed, PageOf,
     PageRequest, Phase, Pilot, PlanFilter, PlanRecord, Proposal, Trial, Versioned,
 };
 use oag_runtime::Clock;
-use oag_types::{ErrorKind, Finding, PlanId, Problem, Service, ServiceName, StoryId, Tenant};
+use oag_types::{
+    ErrorKind, Finding, NodeName, PlanId, Problem, Sample, SeriesKey, Service, ServiceName, Signal,
+    StoryId, Tenant,
+};
 use serde_json::json;
 
 /// The pilot as the loop sees it.
@@ -222,6 +227,32 @@ pub(crate) struct HubMeter {
 impl Meter for HubMeter {
     async fn latest(&self, tenant: &Tenant, service: &ServiceName, metric: &str) -> Option<f64> {
         self.hub.fresh(tenant, service, metric, self.clock.now())
+    }
+}
+
+/// What nodes measured, as signals: each series has the label `node`, and `service` where the node
+/// named one.
+pub(crate) struct HubReports {
+    pub(crate) hub: Arc<SignalHub>,
+    pub(crate) tenant: Tenant,
+}
+
+impl Reports for HubReports {
+    fn take(&self, node: &NodeName, samples: Vec<Reading>) {
+        let signal = |reading: Reading| {
+            let Reading { service, metric, value, at, labels } = reading;
+            let mut key = SeriesKey { name: metric, labels }.with("node", node.as_str());
+            if let Some(service) = service {
+                key = key.with("service", service.as_str());
+            }
+            Signal { key, sample: Sample { at, value } }
+        };
+        let signals: Vec<Signal> = samples.into_iter().map(signal).collect();
+        let report = self.hub.ingest(&self.tenant, &signals);
+        if let Some((at, problem)) = report.rejected.first() {
+            let refused = report.rejected.len();
+            tracing::warn!(node = node.as_str(), refused, at, %problem, "samples of a node refused");
+        }
     }
 }
 

@@ -10,6 +10,9 @@
 //! node is lost, another goes on from the tokens that had arrived, so that nothing is said twice
 //! and nothing is left out. When only the connection is lost, the node keeps what was not taken
 //! yet, comes back with its leases, and is asked to go on from the first part that is missing.
+//!
+//! What a node measures goes the same way: it keeps its reports until the controller has them
+//! ([`Agent::report`]), and each is handed on once ([`Reports`]).
 
 mod agent;
 mod answer;
@@ -27,9 +30,12 @@ pub mod protocol;
 mod tests;
 mod views;
 
-pub use agent::{Agent, AgentConfig, AgentParts, Dial, DialError, Ended, Wire};
+pub use agent::{
+    Agent, AgentConfig, AgentParts, Dial, DialError, Ended, KeptReport, KeptReports, ReportFigures,
+    Spool, Wire,
+};
 pub use config::{ClusterConfig, ConfigError};
-pub use control::{Cluster, ClusterParts, Inbox, Refused, SessionId};
+pub use control::{Cluster, ClusterParts, Inbox, Refused, Reports, SessionId};
 pub use facts::{estimate_tokens, prefixes};
 pub use frame::Frame;
 pub use gate::{Gate, Membership, Peer};

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use oag_schedule::Rates;
 use oag_serve::{Embeddings, EngineError, Event, Features, Generation, ModelCard, Predictions};
-use oag_types::{GenerationId, NodeName};
+use oag_types::{GenerationId, Labels, NodeName, ServiceName, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -25,6 +25,8 @@ pub const PROTOCOL: u32 = 1;
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1_048_576;
 /// Time between two heartbeats unless a node says otherwise, in milliseconds.
 pub const HEARTBEAT_MS: u64 = 5_000;
+/// Most samples of one report.
+pub const SAMPLES_MAX: usize = 1_024;
 
 /// What a node is for.
 #[derive(
@@ -39,6 +41,8 @@ pub enum NodeRole {
     Worker,
     /// Keeps artefacts and data.
     Storage,
+    /// Measures and reports, far out and with little memory.
+    Edge,
 }
 
 /// The first message of a node.
@@ -140,6 +144,40 @@ pub struct ModelLoad {
     pub tokens_per_s: f64,
 }
 
+/// What a node measured.
+///
+/// A node numbers its reports from 1 on and keeps each until the controller has it. The numbers
+/// belong to a run: a node that was started anew and remembers nothing begins another.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Which run the number belongs to; below 2^53.
+    pub run: u64,
+    /// Its place in the run.
+    pub sequence: u64,
+    /// Samples of this run that found no room while the controller was away, so far.
+    #[serde(default)]
+    pub dropped: u64,
+    /// The samples, at most [`SAMPLES_MAX`].
+    pub samples: Vec<Reading>,
+}
+
+/// One value of a [`Report`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    /// The service it is about, when it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceName>,
+    /// What was measured, such as `host_cpu_usage`.
+    pub metric: String,
+    /// How much; finite.
+    pub value: f64,
+    /// When.
+    pub at: Timestamp,
+    /// More about it.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
+}
+
 /// What a node says after its [`Hello`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -180,6 +218,8 @@ pub enum FromNode {
         /// What came of it.
         reply: Result<Reply, EngineError>,
     },
+    /// It measured something.
+    Report(Report),
     /// It takes no new work, and finishes what it has.
     Draining,
     /// It has nothing left to do and goes.
@@ -220,6 +260,11 @@ pub enum ToNode {
         /// The order in its envelope.
         envelope: String,
     },
+    /// It has the node's reports up to this one.
+    Reported {
+        /// The number of the report.
+        sequence: u64,
+    },
     /// The controller is alive.
     Heard,
     /// The session ends.
@@ -243,6 +288,9 @@ pub struct Welcome {
     /// Whose orders count, for nodes that were told nothing when they enrolled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terms: Option<Terms>,
+    /// Whether it takes reports; older controllers do not know them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reports: bool,
 }
 
 /// A lease that goes on over a new session.
@@ -336,10 +384,27 @@ mod tests {
         assert_eq!(beat["type"], "heartbeat");
         let bare: FromNode = serde_json::from_str(r#"{"type":"heartbeat"}"#).unwrap();
         assert_eq!(bare, FromNode::Heartbeat { load: Load::default() });
-        let welcome =
-            ToNode::Welcome(Welcome { protocol: 1, epoch: 7, kept: Vec::new(), terms: None });
+        let welcome = ToNode::Welcome(Welcome {
+            protocol: 1,
+            epoch: 7,
+            kept: Vec::new(),
+            terms: None,
+            reports: false,
+        });
         let text = serde_json::to_string(&welcome).unwrap();
         assert_eq!(text, r#"{"type":"welcome","protocol":1,"epoch":7,"kept":[]}"#);
         assert_eq!(serde_json::from_str::<ToNode>(&text).unwrap(), welcome);
+    }
+
+    #[test]
+    fn the_shortest_sample_is_enough() {
+        let text = r#"{"type":"report","run":7,"sequence":1,
+            "samples":[{"metric":"host_cpu_usage","value":12.5,"at":1780000000000}]}"#;
+        let FromNode::Report(report) = serde_json::from_str(text).unwrap() else { panic!() };
+        assert_eq!((report.run, report.sequence, report.dropped), (7, 1, 0));
+        let reading = &report.samples[0];
+        assert_eq!((reading.value, &reading.service, reading.labels.len()), (12.5, &None, 0));
+        let again = serde_json::to_string(&FromNode::Report(report.clone())).unwrap();
+        assert_eq!(serde_json::from_str::<FromNode>(&again).unwrap(), FromNode::Report(report));
     }
 }

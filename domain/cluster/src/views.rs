@@ -213,6 +213,14 @@ pub struct FleetFigures {
     pub lost: u64,
     /// Heartbeats heard.
     pub heartbeats: u64,
+    /// Reports of nodes that were handed on.
+    pub reports: u64,
+    /// Reports that came again.
+    pub reports_again: u64,
+    /// Samples in reports that were handed on.
+    pub samples: u64,
+    /// Samples that found no room at their nodes, as these tell.
+    pub samples_dropped: u64,
     /// Requests that wait or run.
     pub open: usize,
     /// Nodes with a session.

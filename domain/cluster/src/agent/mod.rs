@@ -1,6 +1,7 @@
 //! The worker's side: it always dials out, so that it works behind any router.
 
 mod leases;
+mod reports;
 mod session;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,8 +15,13 @@ use oag_serve::Engines;
 use oag_types::{GenerationId, NodeName};
 
 use crate::orders::Obey;
-use crate::protocol::{FromNode, HEARTBEAT_MS, Hello, Load, NodeRole, Offer, ToNode};
+use crate::protocol::{FromNode, HEARTBEAT_MS, Hello, Load, NodeRole, Offer, Reading, ToNode};
 use leases::Leases;
+use reports::Unreported;
+pub use reports::{KeptReport, KeptReports, ReportFigures, Spool};
+
+/// Numbers of runs that every reader of JSON keeps as they are.
+const RUN_MAX: u64 = (1 << 53) - 1;
 
 /// Frames to and from a controller.
 pub struct Wire {
@@ -69,6 +75,8 @@ pub struct AgentConfig {
     pub reconnect: (Duration, Duration),
     /// Pieces of work it keeps at once, finished ones that were not taken yet included.
     pub leases_max: usize,
+    /// Bytes of reports it keeps until the controller has them; then the oldest go.
+    pub report_bytes_max: usize,
 }
 
 impl AgentConfig {
@@ -87,6 +95,7 @@ impl AgentConfig {
             // Longer than this and a controller that was started anew would not wait for it.
             reconnect: (Duration::from_millis(100), Duration::from_secs(5)),
             leases_max: 4_096,
+            report_bytes_max: 1_048_576,
         }
     }
 }
@@ -124,6 +133,7 @@ pub enum Ended {
 pub struct Agent {
     parts: AgentParts,
     leases: Arc<Leases>,
+    unreported: Unreported,
     connected: Mutex<bool>,
 }
 
@@ -132,7 +142,30 @@ impl Agent {
     #[must_use]
     pub fn new(parts: AgentParts) -> Self {
         let leases = Arc::new(Leases::new(parts.config.leases_max));
-        Self { parts, leases, connected: Mutex::new(false) }
+        let drawn = parts.ids.next::<GenerationId>().uuid().as_u64_pair();
+        let run = (drawn.0 ^ drawn.1) & RUN_MAX;
+        let unreported = Unreported::new(run, parts.config.report_bytes_max);
+        Self { parts, leases, unreported, connected: Mutex::new(false) }
+    }
+
+    /// The same, with something that keeps its reports over the end of the process, and what that
+    /// has kept.
+    #[must_use]
+    pub fn with_spool(self, spool: Box<dyn Spool>, kept: KeptReports) -> Self {
+        self.unreported.restore(spool, kept);
+        self
+    }
+
+    /// Tells the controller what was measured, now or when it is there again. Values that are not
+    /// finite are no samples.
+    pub fn report(&self, samples: Vec<Reading>) {
+        self.unreported.add(samples);
+    }
+
+    /// What has become of its reports.
+    #[must_use]
+    pub fn report_figures(&self) -> ReportFigures {
+        self.unreported.figures()
     }
 
     /// Whether the controller knows this node now.

@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::leases::Leases;
 use super::{Agent, DialError, Wire};
-use crate::protocol::{Ask, FromNode, Reply, ToNode, Work};
+use crate::protocol::{Ask, FromNode, Reply, Report, ToNode, Work};
 
 /// How long a controller may take to say welcome.
 const WELCOME: Duration = Duration::from_secs(10);
-/// How long a controller may take to hear the last word.
+/// How long a controller may take to acknowledge the last reports, and to hear the last word.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Answers to calls that may wait to be sent.
 const REPLIES_MAX: usize = 1_024;
@@ -39,19 +39,17 @@ struct Talk<'a> {
     heard: Instant,
     /// It was told that this node takes nothing new.
     draining: bool,
+    /// It takes reports.
+    reports: bool,
+    /// Until when a node that has nothing else to do waits for its reports to be acknowledged.
+    leave_by: Option<Instant>,
 }
 
 impl Agent {
     pub(super) async fn speak(self: &Arc<Self>, wire: Wire) -> Over {
         let Wire { mut said, told } = wire;
-        let welcome = tokio::time::timeout(WELCOME, said.next()).await;
-        match welcome {
-            Ok(Some(Ok(ToNode::Welcome(welcome)))) => {
-                self.leases.keep(&welcome.kept);
-                if let (Some(obey), Some(terms)) = (&self.parts.obey, &welcome.terms) {
-                    obey.learn(terms);
-                }
-            }
+        let welcome = match tokio::time::timeout(WELCOME, said.next()).await {
+            Ok(Some(Ok(ToNode::Welcome(welcome)))) => welcome,
             Ok(Some(Ok(ToNode::Close { reason, again }))) => {
                 return if again { Over::Broken(reason) } else { Over::Refused(reason) };
             }
@@ -59,12 +57,19 @@ impl Agent {
             Ok(Some(Err(why))) => return Over::Broken(why),
             Ok(None) => return Over::Broken("it closed at once".to_owned()),
             Err(_) => return Over::Broken("it said nothing".to_owned()),
+        };
+        self.leases.keep(&welcome.kept);
+        if let (Some(obey), Some(terms)) = (&self.parts.obey, &welcome.terms) {
+            obey.learn(terms);
         }
+        self.unreported.begin_anew();
         self.set_connected(true);
         tracing::info!("connected to the controller");
         let (replies, mut replied) = mpsc::channel(REPLIES_MAX);
-        let heard = Instant::now();
-        let mut talk = Talk { agent: self, told, replies, heard, draining: false };
+        let (heard, reports) = (Instant::now(), welcome.reports);
+        let leave_by = None;
+        let mut talk =
+            Talk { agent: self, told, replies, heard, draining: false, reports, leave_by };
         let mut beat = tokio::time::interval(self.parts.config.heartbeat);
         let shutdown = self.parts.supervisor.shutdown().clone();
         loop {
@@ -76,9 +81,17 @@ impl Agent {
                 },
                 _ = beat.tick() => talk.beat().await,
                 () = self.leases.more() => talk.send_work().await,
+                () = self.unreported.more(), if reports => {
+                    talk.send_reports(self.unreported.next()).await
+                }
                 Some(reply) = replied.recv() => talk.send(reply).await,
                 () = shutdown.draining(), if !talk.draining => talk.drain().await,
+                () = patience(talk.waits_until()) => Ok(()),
                 () = shutdown.ended() => Err(Over::Drained),
+            };
+            let step = match step {
+                Ok(()) => talk.leave_when_done().await,
+                over => over,
             };
             if let Err(over) = step {
                 return over;
@@ -95,6 +108,7 @@ impl Talk<'_> {
             ToNode::Stop { lease } | ToNode::Done { lease } => self.agent.leases.drop_lease(lease),
             ToNode::Call { call, model, ask } => self.answer(call, model, ask),
             ToNode::Order { call, envelope } => self.obey(call, envelope),
+            ToNode::Reported { sequence } => self.agent.unreported.acknowledged(sequence),
             ToNode::Heard | ToNode::Welcome(_) => {}
             ToNode::Close { reason, again: true } => return Err(Over::Broken(reason)),
             ToNode::Close { reason, again: false } => return Err(Over::Refused(reason)),
@@ -107,8 +121,16 @@ impl Talk<'_> {
         if self.heard.elapsed() > config.heartbeat * config.misses_max {
             return Err(Over::Broken("it was not heard for too long".to_owned()));
         }
+        self.agent.unreported.look(config.heartbeat * config.misses_max);
         let load = (self.agent.parts.load)();
         self.send(FromNode::Heartbeat { load }).await
+    }
+
+    async fn send_reports(&mut self, reports: Vec<Report>) -> Result<(), Over> {
+        for report in reports {
+            self.told.feed(FromNode::Report(report)).await.map_err(Over::Broken)?;
+        }
+        self.told.flush().await.map_err(Over::Broken)
     }
 
     async fn send_work(&mut self) -> Result<(), Over> {
@@ -119,23 +141,30 @@ impl Talk<'_> {
         for message in self.agent.leases.unsent() {
             self.told.feed(message).await.map_err(Over::Broken)?;
         }
-        self.told.flush().await.map_err(Over::Broken)?;
-        self.leave_when_done().await
+        self.told.flush().await.map_err(Over::Broken)
     }
 
     async fn drain(&mut self) -> Result<(), Over> {
         self.draining = true;
-        self.send(FromNode::Draining).await?;
-        self.leave_when_done().await
+        self.send(FromNode::Draining).await
     }
 
     async fn leave_when_done(&mut self) -> Result<(), Over> {
         if !self.draining || !self.agent.leases.is_empty() {
             return Ok(());
         }
+        let by = *self.leave_by.get_or_insert_with(|| Instant::now() + FAREWELL);
+        if self.reports && !self.agent.unreported.is_empty() && Instant::now() < by {
+            return Ok(());
+        }
         self.send(FromNode::Bye).await?;
         let _ = tokio::time::timeout(FAREWELL, self.told.close()).await;
         Err(Over::Drained)
+    }
+
+    /// Until when it waits, when it waits for nothing but its reports.
+    fn waits_until(&self) -> Option<Instant> {
+        self.leave_by.filter(|_| self.agent.leases.is_empty())
     }
 
     async fn send(&mut self, message: FromNode) -> Result<(), Over> {
@@ -187,6 +216,14 @@ impl Talk<'_> {
             Ok::<(), std::convert::Infallible>(())
         };
         self.agent.parts.supervisor.spawn("call", TaskKind::Intake, OnError::Log, task);
+    }
+}
+
+/// Ends at that moment, when there is one.
+async fn patience(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -6,6 +6,7 @@ mod health;
 mod jobs;
 mod leases;
 mod node;
+mod reports;
 mod sessions;
 mod show;
 mod state;
@@ -20,15 +21,17 @@ use oag_serve::{EngineError, Generation, ModelCard};
 use oag_types::{GenerationId, NodeName};
 use tokio::sync::Notify;
 
+pub use reports::Reports;
 pub use sessions::{Inbox, Refused, SessionId};
 
 use crate::answer::Answer;
 use crate::config::{ClusterConfig, ConfigError};
 use crate::inventory::Inventory;
 use crate::orders::Pen;
-use crate::protocol::{FromNode, Hello};
+use crate::protocol::{FromNode, Hello, Report, ToNode};
 use crate::views::{FleetFigures, Holding, ModelView, NodeView, QueueView};
 use calls::Calls;
+use reports::Judged;
 use state::State;
 
 /// What a controller is made of.
@@ -45,6 +48,8 @@ pub struct ClusterParts {
     pub ids: Arc<dyn IdSource>,
     /// Signs orders to nodes; none: no orders are given.
     pub pen: Option<Arc<dyn Pen>>,
+    /// What nodes measured goes there.
+    pub reports: Arc<dyn Reports>,
 }
 
 /// The controller of a fleet. Cheap to clone.
@@ -59,6 +64,7 @@ pub(crate) struct Shared {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
     pub(crate) pen: Option<Arc<dyn Pen>>,
+    reports: Arc<dyn Reports>,
 }
 
 impl Cluster {
@@ -77,6 +83,7 @@ impl Cluster {
             clock: parts.clock,
             ids: parts.ids,
             pen: parts.pen,
+            reports: parts.reports,
         })))
     }
 
@@ -108,11 +115,24 @@ impl Cluster {
 
     /// What a node says.
     pub fn take(&self, session: &SessionId, said: FromNode) {
-        if let FromNode::Reply { call, reply } = said {
-            self.0.calls.answer(call, session, reply);
-            return;
+        match said {
+            FromNode::Reply { call, reply } => self.0.calls.answer(call, session, reply),
+            FromNode::Report(report) => self.take_report(session, report),
+            said => self.change(|state, now| state.take(session, said, now)),
         }
-        self.change(|state, now| state.take(session, said, now));
+    }
+
+    /// Hands a report on, once however often it comes, and says so. Not under the lock: whoever
+    /// takes it may take a moment, for which only this node waits.
+    fn take_report(&self, session: &SessionId, report: Report) {
+        let sequence = report.sequence;
+        let judged = self.lock().report(session, &report, self.now());
+        match judged {
+            Judged::Ignored => return,
+            Judged::Known => {}
+            Judged::New => self.0.reports.take(&session.node, report.samples),
+        }
+        self.lock().tell_of(session, ToNode::Reported { sequence }, self.now());
     }
 
     /// The connection of a node is gone.

@@ -40,6 +40,18 @@ pub(super) struct Node {
     pub(super) left: bool,
     /// It was said to be given nothing.
     pub(super) cordoned: bool,
+    /// What of its reports has come.
+    pub(super) reported: Reported,
+}
+
+/// How far the reports of a node have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Reported {
+    pub(super) run: u64,
+    /// The last one that was handed on.
+    pub(super) sequence: u64,
+    /// Samples that found no room at the node.
+    pub(super) dropped: u64,
 }
 
 /// Whether a node is there.
@@ -99,6 +111,7 @@ impl Node {
             draining: false,
             left: false,
             cordoned: false,
+            reported: Reported::default(),
         };
         node.says(hello, now);
         node

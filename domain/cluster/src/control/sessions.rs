@@ -74,8 +74,8 @@ impl State {
         node.is(Presence::Here, now);
         self.offer(&name, hello.models, now);
         let kept = self.keep_leases(&name, &hello.leases, now);
-        let terms = self.terms.clone();
-        let welcome = Welcome { protocol: PROTOCOL, epoch: self.epoch, kept, terms };
+        let (terms, reports) = (self.terms.clone(), true);
+        let welcome = Welcome { protocol: PROTOCOL, epoch: self.epoch, kept, terms, reports };
         self.tell(&name, ToNode::Welcome(welcome), now);
         self.apply_health(&name, now);
         self.counted.sessions += 1;
@@ -86,13 +86,8 @@ impl State {
 
     pub(super) fn take(&mut self, session: &SessionId, said: FromNode, now: Moment) {
         let name = &session.node;
-        let Some(node) = self.nodes.get_mut(name).filter(|node| node.speaks(session.number)) else {
+        if !self.hear(session, now) {
             return;
-        };
-        node.heard = now;
-        if node.presence == Presence::Late {
-            node.is(Presence::Here, now);
-            self.apply_health(name, now);
         }
         let understood = match said {
             FromNode::Heartbeat { load } => {
@@ -106,7 +101,7 @@ impl State {
             FromNode::Failed { lease, sequence, error } => {
                 self.failed(name, lease, sequence, error, now)
             }
-            FromNode::Reply { .. } => Ok(()),
+            FromNode::Reply { .. } | FromNode::Report(_) => Ok(()),
             FromNode::Draining => {
                 self.drain(name, now);
                 Ok(())
@@ -119,9 +114,27 @@ impl State {
             }
         };
         if let Err(reason) = understood {
-            tracing::warn!(node = name.as_str(), reason, "node disconnected");
-            self.close(name, &reason, true, now);
+            self.break_off(name, &reason, now);
         }
+    }
+
+    /// Notes that a node has spoken; false when its session is not the one that is open.
+    pub(super) fn hear(&mut self, session: &SessionId, now: Moment) -> bool {
+        let name = &session.node;
+        let node = self.nodes.get_mut(name).filter(|node| node.speaks(session.number));
+        let Some(node) = node else { return false };
+        node.heard = now;
+        if node.presence == Presence::Late {
+            node.is(Presence::Here, now);
+            self.apply_health(name, now);
+        }
+        true
+    }
+
+    /// Ends a session in which something odd was said.
+    pub(super) fn break_off(&mut self, name: &NodeName, reason: &str, now: Moment) {
+        tracing::warn!(node = name.as_str(), reason, "node disconnected");
+        self.close(name, reason, true, now);
     }
 
     pub(super) fn detach(&mut self, session: &SessionId, now: Moment) {

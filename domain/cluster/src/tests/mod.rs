@@ -4,4 +4,5 @@
 mod calls;
 mod fleet;
 mod kept;
+mod reports;
 mod world;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::protocol::{FromNode, Hello, Load, Offer, ToNode};
+use crate::protocol::{FromNode, Hello, Load, Offer, Reading, ToNode};
 use crate::{
     Agent, AgentConfig, AgentParts, Cluster, ClusterConfig, ClusterParts, Dial, DialError, Ended,
     SessionId, Wire,
@@ -123,6 +123,8 @@ pub(crate) struct Net {
     cluster: Mutex<Option<Cluster>>,
     cuts: Mutex<HashMap<NodeName, CancellationToken>>,
     pub(crate) silent: Arc<AtomicBool>,
+    /// Swallows only what the controller says.
+    pub(crate) mute: Arc<AtomicBool>,
     pub(crate) dials: AtomicU64,
 }
 
@@ -141,14 +143,15 @@ impl Dial for Net {
         self.cuts.lock().unwrap().insert(node, cut.clone());
         let (down, said) = mpsc::channel::<ToNode>(64);
         let (told, mut up) = mpsc::channel::<FromNode>(64);
-        let silent = Arc::clone(&self.silent);
+        let (silent, mute) = (Arc::clone(&self.silent), Arc::clone(&self.mute));
         let carry = async move {
             loop {
                 tokio::select! {
                     () = cut.cancelled() => break,
                     message = inbox.recv() => {
                         let Some(message) = message else { break };
-                        if silent.load(Ordering::SeqCst) { continue }
+                        let lost = |lost: &AtomicBool| lost.load(Ordering::SeqCst);
+                        if lost(&silent) || lost(&mute) { continue }
                         let text = serde_json::to_string(&message).unwrap();
                         if down.send(serde_json::from_str(&text).unwrap()).await.is_err() { break }
                     }
@@ -197,7 +200,13 @@ pub(crate) struct World {
     pub(crate) net: Arc<Net>,
     clock: Arc<TokioClock>,
     pub(crate) ends: ShutdownHandle,
+    /// What controllers were reported, with the node.
+    pub(crate) taken: Taken,
+    /// Nodes that were started; each draws its own numbers.
+    started: AtomicU64,
 }
+
+type Taken = Arc<Mutex<Vec<(NodeName, Reading)>>>;
 
 pub(crate) struct NodeHandle {
     pub(crate) engine: Arc<Counting>,
@@ -210,19 +219,21 @@ impl World {
     pub(crate) fn new(config: ClusterConfig) -> Self {
         let clock = Arc::new(TokioClock(Instant::now()));
         let ends = ShutdownHandle::new();
-        let cluster = controller(config, &clock, &ends);
+        let taken = Taken::default();
+        let cluster = controller(config, &clock, &ends, &taken);
         let net = Arc::new(Net {
             cluster: Mutex::new(Some(cluster.clone())),
             cuts: Mutex::default(),
             silent: Arc::default(),
+            mute: Arc::default(),
             dials: AtomicU64::new(0),
         });
-        Self { cluster, net, clock, ends }
+        Self { cluster, net, clock, ends, taken, started: AtomicU64::new(0) }
     }
 
     /// Another controller takes the place of this one, which knows nothing of what was.
     pub(crate) fn start_anew(&mut self, config: ClusterConfig) {
-        self.cluster = controller(config, &self.clock, &self.ends);
+        self.cluster = controller(config, &self.clock, &self.ends, &self.taken);
         self.net.lead_to(Some(self.cluster.clone()));
     }
 
@@ -231,45 +242,27 @@ impl World {
     }
 
     pub(crate) fn node_with(&self, node: &str, slots: u32, skills: Vec<Skill>) -> NodeHandle {
-        let engine = Arc::new(Counting {
-            skills,
-            begun: AtomicU32::new(0),
-            running: Arc::default(),
-            refuse: Mutex::default(),
-        });
-        let engines = Arc::new(Engines::new());
-        engines.put(Arc::clone(&engine) as Arc<dyn Engine>);
-        let card = engine.models().remove(0);
-        let offer = Offer {
-            card,
-            slots,
-            window_tokens: 4_096,
-            memory_tokens: 65_536,
-            rates: Rates::default(),
-            held: None,
-        };
-        let shutdown = ShutdownHandle::new();
-        let supervisor = Supervisor::new(shutdown.clone());
-        let agent = Arc::new(Agent::new(AgentParts {
-            config: AgentConfig {
-                heartbeat: Duration::from_millis(500),
-                ..AgentConfig::new(name(node))
-            },
-            engines,
-            offers: Arc::new(move || vec![offer.clone()]),
-            load: Arc::new(Load::default),
-            obey: None,
-            dial: Arc::clone(&self.net) as Arc<dyn Dial>,
-            supervisor: supervisor.clone(),
-            ids: Arc::new(SeededIds::new(7)),
-        }));
-        let (tell, ended) = tokio::sync::oneshot::channel();
-        let running = Arc::clone(&agent);
-        supervisor.spawn("agent", TaskKind::Drains, OnError::Log, async move {
-            let _ = tell.send(running.run().await);
-            Ok::<(), String>(())
-        });
-        NodeHandle { engine, agent, shutdown, ended }
+        self.node_as(AgentConfig::new(name(node)), slots, skills, |agent| agent)
+    }
+
+    pub(crate) fn node_as(
+        &self,
+        config: AgentConfig,
+        slots: u32,
+        skills: Vec<Skill>,
+        made: impl FnOnce(Agent) -> Agent,
+    ) -> NodeHandle {
+        let net = Arc::clone(&self.net) as Arc<dyn Dial>;
+        start(net, config, self.seed(), (slots, skills), made)
+    }
+
+    /// A node whose controller is somebody else.
+    pub(crate) fn node_over(&self, dial: Arc<dyn Dial>, config: AgentConfig) -> NodeHandle {
+        start(dial, config, self.seed(), (1, Vec::new()), |agent| agent)
+    }
+
+    fn seed(&self) -> u64 {
+        1_000 * self.started.fetch_add(1, Ordering::SeqCst)
     }
 
     /// Asks for an answer of so many tokens, and reads all of it.
@@ -278,7 +271,58 @@ impl World {
     }
 }
 
-fn controller(config: ClusterConfig, clock: &Arc<TokioClock>, ends: &ShutdownHandle) -> Cluster {
+fn start(
+    dial: Arc<dyn Dial>,
+    config: AgentConfig,
+    seed: u64,
+    (slots, skills): (u32, Vec<Skill>),
+    made: impl FnOnce(Agent) -> Agent,
+) -> NodeHandle {
+    let engine = Arc::new(Counting {
+        skills,
+        begun: AtomicU32::new(0),
+        running: Arc::default(),
+        refuse: Mutex::default(),
+    });
+    let engines = Arc::new(Engines::new());
+    engines.put(Arc::clone(&engine) as Arc<dyn Engine>);
+    let card = engine.models().remove(0);
+    let offer = Offer {
+        card,
+        slots,
+        window_tokens: 4_096,
+        memory_tokens: 65_536,
+        rates: Rates::default(),
+        held: None,
+    };
+    let shutdown = ShutdownHandle::new();
+    let supervisor = Supervisor::new(shutdown.clone());
+    let agent = Arc::new(made(Agent::new(AgentParts {
+        config: AgentConfig { heartbeat: Duration::from_millis(500), ..config },
+        engines,
+        offers: Arc::new(move || vec![offer.clone()]),
+        load: Arc::new(Load::default),
+        obey: None,
+        dial,
+        supervisor: supervisor.clone(),
+        ids: Arc::new(SeededIds::new(seed)),
+    })));
+    let (tell, ended) = tokio::sync::oneshot::channel();
+    let running = Arc::clone(&agent);
+    supervisor.spawn("agent", TaskKind::Drains, OnError::Log, async move {
+        let _ = tell.send(running.run().await);
+        Ok::<(), String>(())
+    });
+    NodeHandle { engine, agent, shutdown, ended }
+}
+
+fn controller(
+    config: ClusterConfig,
+    clock: &Arc<TokioClock>,
+    ends: &ShutdownHandle,
+    taken: &Taken,
+) -> Cluster {
+    let taken = Arc::clone(taken);
     let cluster = Cluster::new(ClusterParts {
         config,
         predictor: Predictor::default(),
@@ -286,6 +330,10 @@ fn controller(config: ClusterConfig, clock: &Arc<TokioClock>, ends: &ShutdownHan
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         ids: Arc::new(RandomIds),
         pen: None,
+        reports: Arc::new(move |node: &NodeName, samples: Vec<Reading>| {
+            let samples = samples.into_iter().map(|sample| (node.clone(), sample));
+            taken.lock().unwrap().extend(samples);
+        }),
     })
     .unwrap();
     let supervisor = Supervisor::new(ends.clone());

@@ -34,6 +34,8 @@ describe! {
         Worker,
         /// Keeps artefacts and data.
         Storage,
+        /// Measures and reports, far out and with little memory.
+        Edge,
     }
 
     /// How urgent a request is.
