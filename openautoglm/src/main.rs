@@ -15,10 +15,10 @@ mod figures;
 mod gate;
 mod inventory;
 mod ledger;
-mod membership;
 mod options;
 mod orders;
 mod parts;
+mod shelf;
 mod truth;
 mod up;
 mod upkeep;
@@ -42,6 +42,7 @@ fn main() -> ExitCode {
     let result = match options.command {
         Command::Up(up) | Command::Controller(up) => up::run(&up),
         Command::Worker(args) => worker::run(&args),
+        Command::Edge(args) => oag_edge::run(&args),
         Command::Demo(demo) => oag_cli::demo::run(&demo),
         Command::Eval(eval) => eval::run(eval.task),
         Command::Config(args) => config::show(&args),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use oag_edge::{EdgeArgs, JoinArgs};
 
 /// The autopilot for teams that run online shops and the services under them.
 #[derive(Debug, Parser)]
@@ -22,6 +23,8 @@ pub(crate) enum Command {
     Controller(UpArgs),
     /// Offer models to a controller.
     Worker(WorkerArgs),
+    /// Measure and report to a controller, with little memory.
+    Edge(EdgeArgs),
     /// Show the loop at work on real processes, beside other ways to decide.
     Demo(oag_cli::demo::DemoArgs),
     /// Answer a scorer's questions, one JSON line each, on standard input and output.
@@ -86,9 +89,8 @@ impl UpArgs {
 /// upstream calls it something else.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct WorkerArgs {
-    /// The controller, such as `http://127.0.0.1:8080/register`.
-    #[arg(long, env = "OPENAUTOGLM_CONTROLLER", value_name = "URL")]
-    pub(crate) controller: String,
+    #[command(flatten)]
+    pub(crate) join: JoinArgs,
     /// A model to serve; may be given several times.
     #[arg(long = "model", required_unless_present = "models_dir", value_name = "NAME")]
     pub(crate) models: Vec<String>,
@@ -121,44 +123,9 @@ pub(crate) struct WorkerArgs {
     /// `http://127.0.0.1:8000/v1`; its key in OPENAUTOGLM_UPSTREAM_KEY.
     #[arg(long, value_name = "URL")]
     pub(crate) upstream: Option<String>,
-    /// A token of `openautoglm nodes enrol`, for the first time on a machine other than the
-    /// controller's.
-    #[arg(long, env = "OPENAUTOGLM_NODE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
-    pub(crate) token: Option<String>,
-    /// What carries the session.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) transport: Transport,
-    /// Where the certificate is kept; under the user's state directory unless told.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) identity: Option<PathBuf>,
     /// Answers worked on at once; as many as the engine can unless told otherwise.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) slots: Option<u32>,
-    /// The name of this worker; made of the host's unless told, and without a certificate of the
-    /// process's number, too.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) node_id: Option<String>,
-    /// A group this worker belongs to; may be given several times.
-    #[arg(long = "group", value_name = "NAME")]
-    pub(crate) groups: Vec<String>,
-    /// Time between heartbeats, in milliseconds.
-    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(10..=300_000))]
-    pub(crate) heartbeat_ms: u64,
-    /// How long work in hand may take after a signal, in milliseconds.
-    #[arg(long, default_value_t = 60_000)]
-    pub(crate) drain_ms: u64,
-    /// Write log lines as JSON.
-    #[arg(long)]
-    pub(crate) json_logs: bool,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Transport {
-    /// A WebSocket.
-    #[default]
-    Websocket,
-    /// A stream of gRPC.
-    Grpc,
 }
 
 /// In what form a model's memory of what it read is kept.

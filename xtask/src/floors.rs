@@ -6,10 +6,11 @@ use crate::graph::{Graph, Import};
 use crate::problem::Problem;
 
 /// Directories from the ground up. What lies in none of them is outside the house.
-const FLOORS: [&str; 6] = ["core", "brain", "domain", "adapters", "surface", "openautoglm"];
+const FLOORS: [&[&str]; 6] =
+    [&["core"], &["brain"], &["domain"], &["adapters"], &["surface"], &["edge", "openautoglm"]];
 
 /// What may import its neighbour on the same floor, and why.
-const DRAWN: [(&str, &str, &str); 9] = [
+const DRAWN: [(&str, &str, &str); 10] = [
     ("oag-ledger", "oag-types", "entries carry typed ids"),
     ("oag-store-port", "oag-types", "rows are made of the product's words"),
     ("oag-runtime", "oag-types", "the sources of time and ids hand out typed ones"),
@@ -19,6 +20,7 @@ const DRAWN: [(&str, &str, &str); 9] = [
     ("oag-cluster", "oag-serve", "the fleet is an engine, and its workers run engines"),
     ("oag-ops", "oag-guard", "autonomy and freezes bound what is proposed"),
     ("oag-ops", "oag-serve", "it answers questions from its own records, as an engine"),
+    ("openautoglm", "oag-edge", "`edge` is one of its commands, and workers join as edge nodes do"),
 ];
 
 /// What brain and domain crates must build without, directly or through others.
@@ -103,10 +105,9 @@ fn check_import(graph: &Graph, name: &str, floor: usize, import: &Import) -> Opt
     if below == floor {
         return Some(Problem::new(name, format!("{what}, its neighbour"), DRAW));
     }
-    let joins = floor_name(&target.dir) == "adapters"
-        && floor_name(&graph.0.get(name)?.dir) != "openautoglm";
+    let joins = floor_name(&target.dir) == "adapters" && floor + 1 < FLOORS.len();
     if joins {
-        let hint = "only the binary joins adapters to ports";
+        let hint = "only programs join adapters to ports";
         return Some(Problem::new(name, format!("{what}, an adapter"), hint));
     }
     None
@@ -144,7 +145,7 @@ fn drawn(from: &str, to: &str) -> bool {
 }
 
 fn floor(dir: &str) -> Option<usize> {
-    FLOORS.iter().position(|floor| *floor == floor_name(dir))
+    FLOORS.iter().position(|floor| floor.contains(&floor_name(dir)))
 }
 
 fn floor_name(dir: &str) -> &str {
@@ -182,6 +183,7 @@ mod tests {
             ("domain/guard", &["oag-types", "oag-testkit?"]),
             ("adapters/store", &["guard"]),
             ("surface/api", &["guard", "store?"]),
+            ("edge", &["store"]),
             ("openautoglm", &["store", "api"]),
             ("oag-testkit", &[]),
             ("bench", &["store"]),
@@ -208,9 +210,11 @@ mod tests {
     }
 
     #[test]
-    fn only_the_binary_joins() {
+    fn only_programs_join() {
         let crates: &[(&str, &[&str])] = &[("adapters/store", &[]), ("surface/api", &["store"])];
         assert_eq!(said(crates), ["api: imports store, an adapter"]);
+        let crates: &[(&str, &[&str])] = &[("openautoglm", &[]), ("edge", &["openautoglm"])];
+        assert_eq!(said(crates), ["edge: imports openautoglm, its neighbour"]);
     }
 
     #[test]

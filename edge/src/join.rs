@@ -1,7 +1,7 @@
-//! How a worker comes to its controller: directly on the same machine, with a certificate from
+//! How a node comes to its controller: directly on the same machine, with a certificate from
 //! elsewhere.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,14 +15,37 @@ use oag_runtime::{Clock, OnError, Supervisor, TaskKind};
 use oag_types::NodeName;
 use rustls::ClientConfig;
 
-use crate::options::{Transport, WorkerArgs};
+use crate::options::{JoinArgs, Transport};
 
 /// Pauses between two tries to reach a controller that is away.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
-/// The way to the controller; enrols first where that is needed.
-pub(crate) async fn dial(
-    args: &WorkerArgs,
+/// The name a node was given, or one of the host and, without a certificate, of the process.
+///
+/// # Errors
+/// When the name is not valid.
+pub fn node_name(args: &JoinArgs, controller: &Controller) -> Result<NodeName> {
+    if let Some(name) = &args.node_id {
+        return Ok(NodeName::try_from(name.clone())?);
+    }
+    let host = rustix::system::uname().nodename().to_string_lossy().to_lowercase();
+    let sane = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let host: String = host.chars().filter(sane).take(48).collect();
+    let host = host.trim_start_matches(['-', '_', '.']);
+    let host = if host.is_empty() { "node" } else { host };
+    // A certificate is for one name; without one, several nodes of a host differ by themselves.
+    let certified = args.token.is_some() || controller.is_secure() || !controller.is_loopback();
+    let name = if certified { host.to_owned() } else { format!("{host}-{}", std::process::id()) };
+    Ok(NodeName::try_from(name)?)
+}
+
+/// The way to the controller; enrols first where that is needed, and keeps the certificate fresh.
+/// While the controller is away it is tried again and again: whoever calls decides for how long.
+///
+/// # Errors
+/// When the controller does not take the token, or the identity cannot be read or kept.
+pub async fn dial(
+    args: &JoinArgs,
     (controller, node): (&Controller, &NodeName),
     clock: &Arc<dyn Clock>,
     supervisor: &Supervisor,
@@ -38,7 +61,7 @@ pub(crate) async fn dial(
     } else {
         patiently("the controller", async || where_to(controller).await).await?
     };
-    let folder = identity_folder(args, node)?;
+    let folder = identity_folder(args.identity.as_deref(), node)?;
     let store = IdentityStore::open(&folder)?;
     let known = store.identity()?.filter(|identity| identity.node().not_after > clock.now());
     let identity = match known {
@@ -65,27 +88,31 @@ pub(crate) async fn dial(
 }
 
 /// What the node was given when it enrolled; none where it needs no certificate.
-pub(crate) fn bundle(
-    args: &WorkerArgs,
+///
+/// # Errors
+/// When the identity cannot be read.
+pub fn bundle(
+    args: &JoinArgs,
     (controller, node): (&Controller, &NodeName),
 ) -> Result<Option<Bundle>> {
     if !controller.is_secure() && controller.is_loopback() && args.token.is_none() {
         return Ok(None);
     }
-    let identity = IdentityStore::open(&identity_folder(args, node)?)?.identity()?;
+    let folder = identity_folder(args.identity.as_deref(), node)?;
+    let identity = IdentityStore::open(&folder)?.identity()?;
     Ok(identity.map(|identity| identity.bundle().clone()))
 }
 
 /// Turns the token into a certificate.
 async fn join(
-    args: &WorkerArgs,
+    args: &JoinArgs,
     address: &SecureAddress,
     node: &NodeName,
     store: &IdentityStore,
     clock: &Arc<dyn Clock>,
 ) -> Result<Identity> {
     let text = args.token.as_deref().context(
-        "this worker has no certificate: make a token with `openautoglm nodes enrol` and give it \
+        "this node has no certificate: make a token with `openautoglm nodes enrol` and give it \
          with --token",
     )?;
     let (token, pin) = text.split_once('.').context("the token has no pin after its first '.'")?;
@@ -155,9 +182,13 @@ fn tls_of(identity: &Identity, clock: &Arc<dyn Clock>) -> Result<ClientConfig> {
     Ok(client_config(identity, Arc::clone(clock))?)
 }
 
-pub(crate) fn identity_folder(args: &WorkerArgs, node: &NodeName) -> Result<PathBuf> {
-    if let Some(folder) = &args.identity {
-        return Ok(folder.clone());
+/// Where the identity of a node is kept: where it is told, or under the user's state directory.
+///
+/// # Errors
+/// When there is no state directory.
+pub fn identity_folder(told: Option<&Path>, node: &NodeName) -> Result<PathBuf> {
+    if let Some(folder) = told {
+        return Ok(folder.to_owned());
     }
     let state = std::env::var_os("XDG_STATE_HOME")
         .map(PathBuf::from)
