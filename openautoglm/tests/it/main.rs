@@ -13,6 +13,7 @@ mod crash;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod edge;
 mod files;
 #[cfg(test)]
 mod fleet;
