@@ -131,6 +131,13 @@ stage_onnx() {
     cargo test "${both[@]}" --no-fail-fast -- files:: onnx:: predict::
 }
 
+# The light node as it is shipped: a build of its own, and what that takes in memory.
+stage_edge() {
+    cargo build --locked --profile edge -p oag-edge
+    OAG_EDGE_BIN=${CARGO_TARGET_DIR:-$root/target}/edge/openautoglm-edge \
+        cargo test --workspace --locked --test it -- edge::
+}
+
 # --- the frame -----------------------------------------------------------------------------------
 
 prepare() {
