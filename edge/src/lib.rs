@@ -11,6 +11,7 @@ mod engines;
 mod host;
 mod join;
 mod load;
+mod log;
 mod options;
 mod port;
 mod run;

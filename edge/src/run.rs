@@ -10,7 +10,6 @@ use oag_cluster::{Agent, AgentConfig, AgentParts, Dial, Ended};
 use oag_link::Controller;
 use oag_runtime::{
     Clock, OnError, RandomIds, Shutdown, ShutdownHandle, Supervisor, SystemClock, TaskKind,
-    TelemetryConfig, init_telemetry,
 };
 use oag_serve::Engines;
 use oag_types::NodeName;
@@ -21,6 +20,7 @@ use crate::counted::Counted;
 use crate::engines::{ModelArgs, engines, offers};
 use crate::join::{dial, node_name};
 use crate::load::LoadMeter;
+use crate::log;
 use crate::options::EdgeArgs;
 use crate::port;
 use crate::spool::FileSpool;
@@ -34,11 +34,7 @@ const STACK_BYTES: usize = 256 << 10;
 /// # Errors
 /// When a setting cannot be used, or the controller does not take the node.
 pub fn run(args: &EdgeArgs) -> Result<ExitCode> {
-    let mut telemetry = TelemetryConfig::default();
-    if args.join.json_logs {
-        telemetry.format = oag_runtime::LogFormat::Json;
-    }
-    let _telemetry = init_telemetry(&telemetry)?;
+    log::start(args.join.json_logs)?;
     let controller: Controller = args.join.controller.parse()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
