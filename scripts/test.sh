@@ -5,7 +5,7 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-STAGES=(setup scripts fmt check deny clippy test doc deploy python live browser llama)
+STAGES=(setup scripts fmt check deny clippy test doc deploy python live browser edge engines)
 STAGE_LIMIT_S=${STAGE_LIMIT_S:-3600}
 CACHE_LIMIT_MB=25000
 
@@ -113,22 +113,17 @@ stage_browser() {
     node --test --test-reporter=spec ./*.test.mjs
 }
 
-# The models of `adapters/engine/tests/data`, run by llama.cpp: in its own crate, and in workers. Both
+# What runs models here, which the product's first build leaves out: the models of
+# `adapters/engine/tests/data` by llama.cpp and by tract, in their own crate and in workers. Both
 # packages are named each time: with another choice of them llama.cpp is compiled again.
-stage_llama() {
+stage_engines() {
     local both=(-p oag-engine -p openautoglm --locked)
     both+=(--features oag-engine/llama --features openautoglm/llama)
+    both+=(--features oag-engine/onnx --features openautoglm/onnx)
     scripts/setup.sh llama
     cargo clippy "${both[@]}" --all-targets -- -D warnings
-    cargo test "${both[@]}" --no-fail-fast -- absent:: faults:: llama:: local:: models::
-}
-
-# The same for ONNX files.
-stage_onnx() {
-    local both=(-p oag-engine -p openautoglm --locked)
-    both+=(--features oag-engine/onnx --features openautoglm/onnx)
-    cargo clippy "${both[@]}" --all-targets -- -D warnings
-    cargo test "${both[@]}" --no-fail-fast -- files:: onnx:: predict::
+    cargo test "${both[@]}" --no-fail-fast -- \
+        absent:: faults:: files:: llama:: local:: models:: onnx:: predict::
 }
 
 # The light node as it is shipped: a build of its own, and what that takes in memory.

@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use futures::StreamExt;
-use oag_serve::{Embeddings, Engine, EngineError, EngineStats, Events, Generation, ModelCard};
+use oag_serve::{
+    Embeddings, Engine, EngineError, EngineStats, Events, Features, Generation, ModelCard,
+    Predictions,
+};
 
 /// Requests of all engines of a node.
 #[derive(Debug, Default)]
@@ -63,6 +66,10 @@ impl Engine for Counted {
 
     async fn embed(&self, model: &str, texts: Vec<String>) -> Result<Embeddings, EngineError> {
         self.count(self.engine.embed(model, texts).await)
+    }
+
+    async fn predict(&self, model: &str, rows: Features) -> Result<Predictions, EngineError> {
+        self.count(self.engine.predict(model, rows).await)
     }
 
     async fn tokenize(&self, model: &str, text: String) -> Result<Vec<u32>, EngineError> {

@@ -1,11 +1,15 @@
 //! What runs the models of a node: the one place where engines are made for every kind of node.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use anyhow::{Result, bail};
 use oag_cluster::protocol::Offer;
-use oag_engine::{Dialect, Upstream, UpstreamConfig, UpstreamModel};
+use oag_engine::{
+    Dialect, OnnxConfig, SetupError, Upstream, UpstreamConfig, UpstreamModel, load_onnx,
+};
 use oag_schedule::Rates;
 use oag_serve::{Engine, Engines, ModelCard};
-use std::sync::Arc;
 
 /// Where models of Zhipu are, when a node is told only their names.
 const ZHIPU: &str = "https://open.bigmodel.cn/api/paas/v4";
@@ -27,6 +31,24 @@ pub struct ModelArgs<'a> {
     pub max_tokens: u32,
     /// Other ways to run a model here, for people who named none.
     pub hint: &'static str,
+}
+
+/// The engine of an ONNX file. Only in builds with the feature `onnx`; others say so.
+///
+/// # Errors
+/// When the file cannot be used.
+pub async fn onnx(
+    model: &str,
+    file: &Path,
+    threads: Option<u32>,
+) -> Result<Arc<dyn Engine>, SetupError> {
+    let mut config = OnnxConfig::new(model, file);
+    config.threads = threads;
+    let engine = load_onnx(config).await?;
+    if let Some(card) = engine.card(model) {
+        tracing::info!(model, about = card.about, "model loaded");
+    }
+    Ok(engine)
 }
 
 /// The engines of some models; none for no models.

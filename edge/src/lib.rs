@@ -18,7 +18,7 @@ mod run;
 mod spool;
 mod state;
 
-pub use engines::{ModelArgs, engines, offer, offers};
+pub use engines::{ModelArgs, engines, offer, offers, onnx};
 pub use host::{HostLoad, HostMeter, resident_bytes};
 pub use join::{bundle, dial, identity_folder, node_name};
 pub use load::LoadMeter;

@@ -59,7 +59,11 @@ pub struct EdgeArgs {
     /// only reports.
     #[arg(long = "model", value_name = "NAME")]
     pub models: Vec<String>,
-    /// An OpenAI-compatible server that runs the models, up to the version, such as
+    /// An ONNX file that predicts here; the first for the first model, and so on. Only in builds
+    /// with the feature `onnx`.
+    #[arg(long, value_name = "FILE")]
+    pub onnx: Vec<PathBuf>,
+    /// An OpenAI-compatible server that runs the other models, up to the version, such as
     /// `http://127.0.0.1:8000/v1`; its key in OPENAUTOGLM_UPSTREAM_KEY.
     #[arg(long, value_name = "URL")]
     pub upstream: Option<String>,

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::time::MissedTickBehavior;
 
 use crate::counted::Counted;
-use crate::engines::{ModelArgs, engines, offers};
+use crate::engines::{ModelArgs, engines, offers, onnx};
 use crate::join::{dial, node_name};
 use crate::load::LoadMeter;
 use crate::log;
@@ -70,7 +70,7 @@ async fn work(
     );
     let clock = SystemClock::shared();
     let state = State::new(Arc::clone(&clock));
-    let engines = counted_engines(args, &state)?;
+    let engines = counted_engines(args, &state).await?;
     serve(listener, args.connections_max as usize, &state, &supervisor);
     let joined = tokio::select! {
         joined = dial(&args.join, (controller, &node), &clock, &supervisor) => joined?,
@@ -96,17 +96,28 @@ async fn work(
     }
 }
 
-fn counted_engines(args: &EdgeArgs, state: &State) -> Result<Arc<Engines>> {
+async fn counted_engines(args: &EdgeArgs, state: &State) -> Result<Arc<Engines>> {
     let found = Engines::new();
+    let counted = |engine| Arc::new(Counted { engine, requests: Arc::clone(&state.requests) });
+    if args.onnx.len() > args.models.len() {
+        bail!(
+            "there are more --onnx files than --model names; the first file is the first model's"
+        );
+    }
+    let (here, elsewhere) = args.models.split_at(args.onnx.len());
+    for (model, file) in here.iter().zip(&args.onnx) {
+        let engine = onnx(model, file, None).await;
+        found.put(counted(engine.context("an ONNX model cannot be loaded")?));
+    }
     let models = ModelArgs {
-        models: &args.models,
+        models: elsewhere,
         upstream: args.upstream.as_deref(),
         slots: args.slots,
         max_tokens: args.max_tokens,
-        hint: "",
+        hint: "--onnx FILE for a file, ",
     };
     for engine in engines(&models)? {
-        found.put(Arc::new(Counted { engine, requests: Arc::clone(&state.requests) }));
+        found.put(counted(engine));
     }
     Ok(Arc::new(found))
 }

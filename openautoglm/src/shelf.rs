@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use oag_cluster::orders::{MemoryForm, Obey, Settings};
 use oag_cluster::protocol::Offer;
-use oag_edge::{bundle, identity_folder, offer};
-use oag_engine::{Local, LocalConfig, MemoryKind, OnnxConfig, SetupError, load_onnx};
+use oag_edge::{bundle, identity_folder, offer, onnx};
+use oag_engine::{Local, LocalConfig, MemoryKind, SetupError};
 use oag_link::Controller;
 use oag_placement::{Orders, Shelf, Starter};
 use oag_runtime::{Clock, Supervisor};
@@ -68,7 +68,7 @@ impl Starter for EngineStarter {
         };
         if file.extension().is_some_and(|extension| extension == "onnx") {
             let wrong = |error: SetupError| EngineError::refused(error.field, error.problem);
-            let engine = onnx(&args, model, file).await.map_err(wrong)?;
+            let engine = onnx(model, file, args.threads).await.map_err(wrong)?;
             let none = || EngineError::Unavailable("it offers nothing".to_owned());
             let card = engine.card(model).ok_or_else(none)?;
             let offer = offer(card, engine.stats().slots, args.slots, args.max_tokens);
@@ -95,15 +95,4 @@ pub(crate) fn local_config(args: &WorkerArgs, model: &str, file: &Path) -> Local
         Memory::Q8 => MemoryKind::Q8,
     };
     config
-}
-
-/// The engine of an ONNX file.
-pub(crate) async fn onnx(
-    args: &WorkerArgs,
-    model: &str,
-    file: &Path,
-) -> Result<Arc<dyn Engine>, SetupError> {
-    let mut config = OnnxConfig::new(model, file);
-    config.threads = args.threads;
-    load_onnx(config).await
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use oag_cluster::{Agent, AgentConfig, AgentParts, Dial, Ended};
-use oag_edge::{LoadMeter, ModelArgs, dial, node_name, offers, patience};
+use oag_edge::{LoadMeter, ModelArgs, dial, node_name, offers, onnx, patience};
 use oag_engine::Local;
 use oag_link::Controller;
 use oag_placement::{Orders, Shelf};
@@ -17,7 +17,7 @@ use oag_runtime::{
 use oag_serve::Engines;
 
 use crate::options::WorkerArgs;
-use crate::shelf::{EngineStarter, local_config, obey, onnx};
+use crate::shelf::{EngineStarter, local_config, obey};
 
 /// Runs until it has drained or the controller does not want it.
 pub(crate) fn run(args: &WorkerArgs) -> Result<ExitCode> {
@@ -138,11 +138,8 @@ async fn engines(args: &WorkerArgs, supervisor: &Supervisor) -> Result<Engines> 
         engines.put(Arc::new(engine));
     }
     for (model, file) in predicting.iter().zip(&args.onnx) {
-        let engine = onnx(args, model, file).await.context("an ONNX model cannot be loaded")?;
-        if let Some(card) = engine.card(model) {
-            tracing::info!(model, about = card.about, "model loaded");
-        }
-        engines.put(engine);
+        let engine = onnx(model, file, args.threads).await;
+        engines.put(engine.context("an ONNX model cannot be loaded")?);
     }
     let elsewhere = ModelArgs {
         models: elsewhere,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::{SinkExt, StreamExt, sink, stream};
 use oag_cluster::orders::{Deed, Obey, Order, Pen, Settings, Terms};
-use oag_cluster::protocol::{FromNode, Hello, Load, Offer, ToNode};
+use oag_cluster::protocol::{FromNode, Hello, Load, Offer, Reading, ToNode};
 use oag_cluster::{
     Agent, AgentConfig, AgentParts, Cluster, ClusterConfig, ClusterParts, Dial, DialError, Wire,
 };
@@ -190,6 +190,7 @@ impl World {
             clock: Arc::clone(&clock),
             ids: Arc::new(RandomIds),
             pen: Some(Arc::clone(&pen) as Arc<dyn Pen>),
+            reports: Arc::new(|_: &NodeName, _: Vec<Reading>| {}),
         })
         .unwrap();
         let run = cluster.clone().run(supervisor.shutdown().clone());

@@ -13,7 +13,7 @@ mod predict;
 mod request;
 mod table;
 
-pub use context::Context;
+pub use context::{Context, Urgency};
 pub use engine::{Embeddings, Engine, EngineStats, Events, ModelCard, Skill};
 pub use error::EngineError;
 pub use event::{Collected, Delta, Ending, Event, Finish, TokenLogprob, ToolCallDelta, Usage};

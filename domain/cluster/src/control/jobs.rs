@@ -6,7 +6,7 @@ use std::time::Duration;
 use oag_schedule::balance::Why;
 use oag_schedule::policy::Reason;
 use oag_schedule::{Class, Context, Moment, Task, Ticket, User};
-use oag_serve::{EngineError, Generation};
+use oag_serve::{EngineError, Generation, Urgency};
 use oag_types::{GenerationId, NodeName};
 
 use super::state::{State, no_worker, refused};
@@ -80,6 +80,15 @@ impl Job {
     }
 }
 
+const fn class(urgency: Urgency) -> Class {
+    match urgency {
+        Urgency::Critical => Class::Critical,
+        Urgency::Interactive => Class::Interactive,
+        Urgency::Batch => Class::Batch,
+        Urgency::Background => Class::Background,
+    }
+}
+
 impl State {
     pub(super) fn submit(
         &mut self,
@@ -114,7 +123,7 @@ impl State {
         };
         let task = Task {
             context,
-            class: Class::Interactive,
+            class: class(asked.urgency),
             facts: facts(&request),
             prefixes: prefixes(&request),
             affinity: affinity(&request),

@@ -148,9 +148,10 @@ impl Node {
         self.link.as_ref().is_some_and(|link| link.session == session)
     }
 
-    /// Whether it is given nothing by somebody's word: only workers compute.
+    /// Whether it is given nothing by somebody's word, or because it is for something else.
     pub(super) fn is_held_back(&self) -> bool {
-        self.draining || self.cordoned || self.role != NodeRole::Worker
+        let computes = matches!(self.role, NodeRole::Worker | NodeRole::Edge);
+        self.draining || self.cordoned || !computes
     }
 
     /// What the scheduler is to think of one of its models.

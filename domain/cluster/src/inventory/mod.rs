@@ -16,13 +16,14 @@ use crate::protocol::NodeRole;
 /// The variable that names a role, of a host or a group.
 const ROLE: &str = "openautoglm_role";
 /// Groups that are roles as well.
-const ROLES: [(&str, NodeRole); 6] = [
+const ROLES: [(&str, NodeRole); 7] = [
     ("control", NodeRole::Control),
     ("controllers", NodeRole::Control),
     ("worker", NodeRole::Worker),
     ("workers", NodeRole::Worker),
     ("storage", NodeRole::Storage),
     ("storages", NodeRole::Storage),
+    ("edge", NodeRole::Edge),
 ];
 /// Groups that hold everything and say nothing.
 const EVERYWHERE: [&str; 2] = ["all", "ungrouped"];
@@ -203,8 +204,9 @@ fn role(text: &str) -> Result<NodeRole, InventoryError> {
         "control" => Ok(NodeRole::Control),
         "worker" => Ok(NodeRole::Worker),
         "storage" => Ok(NodeRole::Storage),
+        "edge" => Ok(NodeRole::Edge),
         _ => Err(InventoryError::whole(format!(
-            "{ROLE} is control, worker or storage, not '{text}'"
+            "{ROLE} is control, worker, storage or edge, not '{text}'"
         ))),
     }
 }

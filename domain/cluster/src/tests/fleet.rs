@@ -7,7 +7,7 @@ use crate::protocol::{Hello, NodeRole, PROTOCOL};
 use crate::{ClusterConfig, Ended, Inventory, NodeState, Refused};
 use futures::StreamExt;
 use oag_schedule::policy::PolicyKind;
-use oag_serve::{Engine, EngineError, Skill};
+use oag_serve::{Engine, EngineError, Skill, Urgency};
 use tokio::time::Instant;
 
 use super::world::{TOKEN, World, asked, counted, name, read, until};
@@ -293,4 +293,26 @@ async fn an_inventory_says_what_nodes_are_for() {
     world.cluster.take_inventory(Inventory::parse("[workers]\nthree\n").unwrap());
     assert_eq!((view("disk-1").role, view("one").groups), (NodeRole::Worker, Vec::new()));
     assert_eq!(world.cluster.listed(), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_more_urgent_goes_first() {
+    let world = World::new(ClusterConfig::default());
+    let _one = world.node("one", 1);
+    until("the node", || world.cluster.figures().connected == 1).await;
+    let mut first = world.cluster.generate(asked(50)).await.unwrap();
+    first.next().await.unwrap().unwrap();
+    let ask = |urgency: Urgency| {
+        let mut request = asked(20);
+        request.context.urgency = urgency;
+        world.cluster.generate(request)
+    };
+    let batch = ask(Urgency::Batch).await.unwrap();
+    let urgent = ask(Urgency::Interactive).await.unwrap();
+    let ended = async |events| {
+        read(events).await.unwrap();
+        Instant::now()
+    };
+    let (batch, urgent) = tokio::join!(ended(batch), ended(urgent));
+    assert!(urgent < batch);
 }

@@ -10,7 +10,7 @@ use futures::stream::{self, BoxStream};
 use http::StatusCode;
 use oag_cluster::{KeptError, KeptStore};
 use oag_guard::permissions;
-use oag_serve::{Collected, Context, EngineError, Event, Events};
+use oag_serve::{Collected, Context, EngineError, Event, Events, Urgency};
 use oag_types::{Code, GenerationId, Problem};
 use serde_json::json;
 
@@ -92,6 +92,7 @@ async fn generate_text(
     Body(request): Body<GenerateRequest>,
 ) -> Answer<Response> {
     session.require(&api, permissions::MODEL_USE, None).await?;
+    may_be_so_urgent(&api, &session, request.urgency()?).await?;
     let stream = request.stream;
     let generation = request.generation(model.clone(), context_of(&session))?;
     let engine = api.engines.of(&model).map_err(failure)?.engine;
@@ -108,6 +109,7 @@ async fn keep_answer(
     Body(request): Body<KeepRequest>,
 ) -> Answer<Response> {
     session.require(&api, permissions::MODEL_USE, None).await?;
+    may_be_so_urgent(&api, &session, request.request.urgency()?).await?;
     let generation = request.generation(context_of(&session))?;
     let kept = keeper(&api)?.submit(&session.tenant, generation).await.map_err(unkept)?;
     Ok(json_with(StatusCode::ACCEPTED, &KeptView::from(kept)))
@@ -152,6 +154,14 @@ fn unkept(error: KeptError) -> Failure {
         KeptError::Store(error) => store_failure(error),
         KeptError::Damaged(error) => broken(&error),
     }
+}
+
+/// What goes before everything else is not for everybody.
+async fn may_be_so_urgent(api: &Api, session: &Session, urgency: Urgency) -> Answer<()> {
+    if urgency == Urgency::Critical {
+        session.require(api, permissions::NODE_OPERATE, None).await?;
+    }
+    Ok(())
 }
 
 fn context_of(session: &Session) -> Context {

@@ -435,11 +435,11 @@ fn fleet(check: &mut Check) {
     }]);
     check.reads::<GenerateRequest>(&[json!({
         "prompt": "p", "messages": [{"role": "user", "content": "c"}], "max_tokens": 1,
-        "temperature": 0.5, "top_p": 0.5, "seed": 2, "stop": ["s"], "stream": true,
+        "temperature": 0.5, "top_p": 0.5, "seed": 2, "stop": ["s"], "urgency": "batch", "stream": true,
     })]);
     check.reads::<KeepRequest>(&[json!({"model": "m", "request": {
         "prompt": "p", "messages": [{"role": "user", "content": "c"}], "max_tokens": 1,
-        "temperature": 0.5, "top_p": 0.5, "seed": 2, "stop": ["s"], "stream": true,
+        "temperature": 0.5, "top_p": 0.5, "seed": 2, "stop": ["s"], "urgency": "batch", "stream": true,
     }})]);
     check.names::<KeptState>();
     check.sends(&[KeptView {

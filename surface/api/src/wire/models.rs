@@ -2,10 +2,11 @@
 
 use oag_cluster::{KeptAnswer, KeptState};
 use oag_serve::{
-    Collected, Context, Finish, Format, Generation, Input, Limits, Message, Role, Sampling,
+    Collected, Context, Finish, Format, Generation, Input, Limits, Message, Role, Sampling, Urgency,
 };
 use oag_types::{GenerationId, Problem, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Most tokens of an answer whose request says nothing.
 const TOKENS_MAX: u32 = 1_024;
@@ -37,6 +38,10 @@ wire! {
         /// Texts at which the answer stops, at most 16.
         #[serde(default)]
         pub(crate) stop: Vec<String>,
+        /// How urgent it is: `critical` (for those who may operate nodes), `interactive`, `batch`
+        /// or `background`; `interactive` when left out.
+        #[serde(default)]
+        pub(crate) urgency: Option<String>,
         /// Whether the answer comes in parts, as server-sent events.
         #[serde(default)]
         pub(crate) stream: bool,
@@ -175,9 +180,23 @@ impl From<KeptAnswer> for KeptView {
 }
 
 impl GenerateRequest {
+    /// How urgent it is.
+    pub(crate) fn urgency(&self) -> Result<Urgency, Problem> {
+        let Some(text) = &self.urgency else { return Ok(Urgency::Interactive) };
+        serde_json::from_value(Value::String(text.clone())).map_err(|_| {
+            let text = "is one of critical, interactive, batch and background";
+            Problem::field("urgency", text)
+        })
+    }
+
     /// As the domain knows it.
-    pub(crate) fn generation(self, model: String, context: Context) -> Result<Generation, Problem> {
-        let Self { prompt, messages, max_tokens, temperature, top_p, seed, stop, stream: _ } = self;
+    pub(crate) fn generation(
+        self,
+        model: String,
+        mut context: Context,
+    ) -> Result<Generation, Problem> {
+        context.urgency = self.urgency()?;
+        let Self { prompt, messages, max_tokens, temperature, top_p, seed, stop, .. } = self;
         let input = match (prompt, messages.is_empty()) {
             (Some(text), true) => Input::Text(text),
             (None, false) => Input::Chat {
