@@ -69,7 +69,7 @@ async fn work(
         node = node.as_str(), %controller, listen = %listener.local_addr()?, "edge node starts"
     );
     let clock = SystemClock::shared();
-    let state = State::new(Arc::clone(&clock));
+    let state = State::new(Arc::clone(&clock), shutdown.clone());
     let engines = counted_engines(args, &state).await?;
     serve(listener, args.connections_max as usize, &state, &supervisor);
     let joined = tokio::select! {
@@ -129,7 +129,8 @@ fn serve(
     supervisor: &Supervisor,
 ) {
     let serve = port::serve(listener, connections_max, Arc::clone(state));
-    supervisor.spawn("port", TaskKind::Intake, OnError::Shutdown, serve);
+    // Probes are answered until the end.
+    supervisor.spawn("port", TaskKind::Drains, OnError::Shutdown, serve);
 }
 
 fn agent(

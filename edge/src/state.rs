@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use oag_cluster::protocol::Reading;
 use oag_cluster::{Agent, ReportFigures};
-use oag_runtime::{Clock, Figure, Metrics};
+use oag_runtime::{Clock, Figure, Metrics, ShutdownHandle};
 use oag_types::Labels;
 
 use crate::counted::Requests;
@@ -19,6 +19,7 @@ pub(crate) struct State {
     pub(crate) requests: Arc<Requests>,
     pub(crate) port: PortCounts,
     agent: OnceLock<Arc<Agent>>,
+    shutdown: ShutdownHandle,
     clock: Arc<dyn Clock>,
     host: HostMeter,
     before: Mutex<Before>,
@@ -34,13 +35,14 @@ struct Before {
 
 impl State {
     /// Nothing has happened yet.
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
+    pub(crate) fn new(clock: Arc<dyn Clock>, shutdown: ShutdownHandle) -> Arc<Self> {
         let before = Before { at: clock.monotonic(), requests: 0, failed: 0 };
         let state = Arc::new(Self {
             metrics: Metrics::new(),
             requests: Arc::default(),
             port: PortCounts::default(),
             agent: OnceLock::new(),
+            shutdown,
             clock,
             host: HostMeter::new(),
             before: Mutex::new(before),
@@ -60,6 +62,7 @@ impl State {
     /// Why this node is of no use now.
     pub(crate) fn why_not_ready(&self) -> Option<&'static str> {
         match self.agent.get() {
+            _ if self.shutdown.is_draining() => Some("this node is shutting down"),
             None => Some("this node has not joined yet"),
             Some(agent) if agent.is_connected() => None,
             Some(_) => Some("the controller does not answer"),
@@ -105,7 +108,7 @@ impl State {
     fn figures(&self) -> Vec<Figure> {
         let r = self.reports();
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let connected = self.why_not_ready().is_none();
+        let connected = self.agent.get().is_some_and(|agent| agent.is_connected());
         let open = count(&self.port.open) as f64;
         let mut figures = vec![
             Figure::Now(
@@ -149,13 +152,13 @@ pub(crate) mod tests {
 
     /// A node without an agent.
     pub(crate) fn alone() -> Arc<State> {
-        State::new(Arc::new(FakeClock::default()))
+        State::new(Arc::new(FakeClock::default()), ShutdownHandle::new())
     }
 
     #[test]
     fn rates_are_of_the_time_since_the_last_report() {
         let clock = FakeClock::default();
-        let state = State::new(Arc::new(clock.clone()));
+        let state = State::new(Arc::new(clock.clone()), ShutdownHandle::new());
         state.requests.all.store(30, Ordering::Relaxed);
         state.requests.failed.store(10, Ordering::Relaxed);
         clock.advance(5_000);

@@ -55,7 +55,8 @@ impl State {
         }
         node.reported = Reported { run: *run, sequence: *sequence, dropped: *dropped };
         let before = if same_run { last.dropped } else { 0 };
-        self.counted.samples_dropped += dropped.saturating_sub(before);
+        let dropped = dropped.saturating_sub(before);
+        self.counted.samples_dropped = self.counted.samples_dropped.saturating_add(dropped);
         self.counted.reports += 1;
         self.counted.samples += samples.len() as u64;
         Judged::New
