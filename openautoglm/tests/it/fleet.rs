@@ -141,7 +141,9 @@ async fn workers_join_serve_and_drain() {
     let seen = nodes(&site, &[("one", "ready"), ("two", "ready")]).await;
     assert_eq!(seen["items"][0]["groups"], json!(["east"]));
     let models = site.get("/api/v1/models").await;
-    assert_eq!(models["items"][0]["slots"], 4, "{models}");
+    let names = models["items"].as_array().unwrap().iter().map(|model| &model["name"]);
+    assert_eq!(names.collect::<Vec<_>>(), ["autoglm-rules", "glm-4-plus"]);
+    assert_eq!(models["items"][1]["slots"], 4, "{models}");
 
     let path = "/api/v1/models/glm-4-plus/generate";
     let short = json!({"prompt": "count", "max_tokens": 3});

@@ -29,6 +29,7 @@ from openautoglm.models import Delta, Ending, Generation, ModelInfo, Node, Predi
 
 if TYPE_CHECKING:
     from openautoglm._core import Core
+    from openautoglm.streams import Urgency
 
 #: A little more than the server gives an answer.
 GENERATE_TIMEOUT_S = 620.0
@@ -161,6 +162,7 @@ def _question(
     top_p: float | None = None,
     seed: SupportsIndex | None = None,
     stop: Iterable[str] = (),
+    urgency: Urgency | None = None,
     timeout: float = GENERATE_TIMEOUT_S,
 ) -> tuple[str, bytes, float]:
     if not (math.isfinite(timeout) and timeout > 0):
@@ -175,6 +177,7 @@ def _question(
         "top_p": number_json(top_p, "top_p"),
         "seed": integer_json(seed, "seed"),
         "stop": list(stop) or None,
+        "urgency": urgency,
         "stream": stream or None,
     }
     given = {name: value for name, value in body.items() if value is not None}

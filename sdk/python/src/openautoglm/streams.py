@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, SupportsIndex, TypedDict
+from typing import TYPE_CHECKING, Literal, SupportsIndex, TypedDict
 
 from openautoglm.models import Delta, Ending
 
 if TYPE_CHECKING:
     from openautoglm._fleet import Answer
 
-__all__ = ["AnswerStream", "AsyncAnswerStream", "GenerateOptions"]
+__all__ = ["AnswerStream", "AsyncAnswerStream", "GenerateOptions", "Urgency"]
+
+
+#: Of two requests the more urgent is begun first.
+Urgency = Literal["critical", "interactive", "batch", "background"]
 
 
 class GenerateOptions(TypedDict, total=False):
@@ -30,6 +34,9 @@ class GenerateOptions(TypedDict, total=False):
     seed: SupportsIndex | None
     #: Texts at which the answer stops, at most 16.
     stop: Iterable[str]
+    #: How urgent it is; ``interactive`` when left out. ``critical`` is for those who may operate
+    #: nodes.
+    urgency: Urgency
     #: Seconds to wait for each piece of the answer. A request may have to queue: 620 when left
     #: out, a little more than the server gives it unless it is configured otherwise.
     timeout: float

@@ -182,7 +182,11 @@ def test_a_worker_finishes_its_work_when_it_is_told_to_end(fleet: Fleet, tmp_pat
         AutoClient(fleet.key, fleet.url) as client,
         started(words, tmp_path / "worker.log") as worker,
     ):
-        until(lambda: len(client.models()) == 2, worker, "the second worker")
+
+        def both() -> bool:
+            return sum(bool(model.nodes) for model in client.models()) == 2
+
+        until(both, worker, "the second worker")
         texts: list[str] = []
 
         def ask() -> None:

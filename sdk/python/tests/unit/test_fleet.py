@@ -155,7 +155,8 @@ def test_a_model_is_asked(kind: str) -> None:
     said = [{"role": "user", "content": "你好"}]
     with Client(kind, script, timeout=3) as client:
         answer = client.call("generate", "zai/glm", "Once", max_tokens=2, temperature=0, stop=["."])
-        client.call("generate", "glm", messages=iter(said), top_p=0.5, seed=7, timeout=33)
+        options = {"top_p": 0.5, "seed": 7, "urgency": "batch", "timeout": 33}
+        client.call("generate", "glm", messages=iter(said), **options)
         with pytest.raises(TypeError, match="stop: expected texts in a list"):
             client.call("generate", "glm", "x", stop="no")
         with pytest.raises(TypeError, match="max_new_tokens"):
@@ -171,7 +172,8 @@ def test_a_model_is_asked(kind: str) -> None:
         "temperature": 0,
         "stop": ["."],
     }
-    assert json.loads(second.content) == {"messages": said, "top_p": 0.5, "seed": 7}
+    wanted = {"messages": said, "top_p": 0.5, "seed": 7, "urgency": "batch"}
+    assert json.loads(second.content) == wanted
     # Who waits in a queue says nothing for long; who cannot be reached is known soon.
     assert first.extensions["timeout"]["read"] > 600
     assert first.extensions["timeout"]["connect"] == 3

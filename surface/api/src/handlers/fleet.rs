@@ -6,6 +6,7 @@ use http::StatusCode;
 use oag_cluster::{Cluster, LeaseView, ModelView, NodeView, QueueView};
 use oag_guard::permissions;
 use oag_pilot::NodeCertificate;
+use oag_serve::Entry;
 use oag_types::{Code, NodeName, Problem, Tenant};
 use serde::Deserialize;
 
@@ -42,7 +43,8 @@ pub(super) fn routes(routes: Routes) -> Routes {
     let disconnect =
         operate("/api/v1/nodes/{name}/disconnect", "disconnectNode", "End a node's session")
             .about("Its work goes to others at once. The node may come back.");
-    let models = Operation::get("/api/v1/models", "listModels", "The models of the fleet")
+    let models = Operation::get("/api/v1/models", "listModels", "The models there are")
+        .about("Those of the fleet's nodes, and those without nodes, which this process runs.")
         .permission(permissions::NODE_VIEW)
         .answers_items::<ModelView>();
     let queues = Operation::get("/api/v1/queues", "listQueues", "What waits and what runs")
@@ -242,7 +244,24 @@ async fn make_token(
 
 async fn list_models(State(api): State<Api>, session: Session) -> Answer<Response> {
     session.require(&api, permissions::NODE_VIEW, None).await?;
-    Ok(json(&ItemsView { items: fleet(&api)?.models_of_fleet() }))
+    let mut items = fleet(&api)?.models_of_fleet();
+    // What this process runs by itself, such as the built-in one.
+    for Entry { card, engine } in api.engines.models() {
+        if items.iter().any(|model| model.name == card.name) {
+            continue;
+        }
+        let stats = engine.stats();
+        items.push(ModelView {
+            name: card.name,
+            nodes: Vec::new(),
+            slots: stats.slots as usize,
+            busy: stats.busy as usize,
+            waiting: stats.waiting as usize,
+            window_tokens: card.window_tokens.map_or(0, u64::from),
+        });
+    }
+    items.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(json(&ItemsView { items }))
 }
 
 #[derive(Debug, Deserialize)]
