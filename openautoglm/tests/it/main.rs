@@ -14,6 +14,7 @@ mod crash;
 mod demo;
 #[cfg(test)]
 mod edge;
+#[cfg(test)]
 mod files;
 #[cfg(test)]
 mod fleet;
@@ -25,8 +26,7 @@ mod nodes;
 mod plans;
 #[cfg(test)]
 mod postgres;
-#[cfg(test)]
-#[cfg(feature = "onnx")]
+#[cfg(all(test, feature = "onnx"))]
 mod predict;
 #[cfg(test)]
 mod signals;
