@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use oag_runtime::{OnError, ShutdownHandle, Supervisor, TaskKind};
-use oag_types::{Problem, ServiceName, Tenant};
+use oag_types::{Problem, Service, ServiceName, Tenant};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
-use crate::docs::{self, BREAKERS, to_json};
+use crate::docs::{self, BREAKERS, SERVICES, to_json};
 use crate::{Happened, Happening, Pilot};
 
 /// Wait before the state is looked at again, when that failed.
@@ -118,7 +118,12 @@ impl Pilot {
         let written = match self.written(&tenant, &service).await {
             // Seen already, when the state was looked at.
             Ok(before) if before == to => return true,
-            Ok(_) => self.breaker_changed(&tenant, &service, &from, &to, &snapshot).await,
+            Ok(_) => match self.is_known(&tenant, &service).await {
+                // It was deleted, and its breaker with it.
+                Ok(false) => return true,
+                Ok(true) => self.breaker_changed(&tenant, &service, &from, &to, &snapshot).await,
+                Err(error) => Err(error),
+            },
             Err(error) => Err(error),
         };
         if let Err(error) = written {
@@ -127,6 +132,11 @@ impl Pilot {
             return false;
         }
         true
+    }
+
+    async fn is_known(&self, tenant: &Tenant, service: &ServiceName) -> Result<bool, Problem> {
+        let found = docs::get::<Service>(&*self.store, tenant, SERVICES, service.as_str()).await?;
+        Ok(found.is_some())
     }
 
     async fn written(&self, tenant: &Tenant, service: &ServiceName) -> Result<String, Problem> {
@@ -139,7 +149,7 @@ impl Pilot {
     async fn look_again(&self, tenant: &Tenant, executor: &str) -> bool {
         self.happenings.resyncs.fetch_add(1, Ordering::Relaxed);
         match self.resync(tenant, executor).await {
-            Ok(()) => true,
+            Ok(wholly) => wholly,
             Err(error) => {
                 tracing::warn!(executor, %error, "the state could not be compared");
                 false
@@ -147,7 +157,9 @@ impl Pilot {
         }
     }
 
-    async fn resync(&self, tenant: &Tenant, executor: &str) -> Result<(), Problem> {
+    /// False when a service could not be looked at.
+    async fn resync(&self, tenant: &Tenant, executor: &str) -> Result<bool, Problem> {
+        let mut wholly = true;
         let mut written = HashMap::new();
         for record in docs::all_records(&*self.store, tenant, BREAKERS).await? {
             let state = docs::from_record::<Written>(&record)?.value.state;
@@ -158,7 +170,14 @@ impl Pilot {
             if service.executor != executor {
                 continue;
             }
-            let Ok(state) = self.state_of(tenant, &service).await else { continue };
+            let state = match self.state_of(tenant, &service).await {
+                Ok(state) => state,
+                Err(error) => {
+                    tracing::debug!(service = %service.name, %error, "not looked at");
+                    wholly = false;
+                    continue;
+                }
+            };
             let Some(now) = state.text("breaker") else { continue };
             let before = written.get(service.name.as_str()).map_or(CLOSED, String::as_str);
             if before != now {
@@ -166,7 +185,7 @@ impl Pilot {
                 self.breaker_changed(tenant, &service.name, before, now, snapshot).await?;
             }
         }
-        Ok(())
+        Ok(wholly)
     }
 
     /// Writes down that a circuit breaker changed, and tells people when it opened. That probes of

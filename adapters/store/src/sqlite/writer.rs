@@ -77,7 +77,8 @@ impl Writer {
             });
             Outcome { done, answer }
         }))?;
-        let gone = |_| StoreError::Unavailable("the database did not take the command".to_owned());
+        // The thread that writes ended after it took the command.
+        let gone = |_| StoreError::OutcomeUnknown("the writer ended before its answer".to_owned());
         receiver.await.map_err(gone)?
     }
 

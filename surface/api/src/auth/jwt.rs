@@ -258,7 +258,10 @@ fn read_file(path: &Path) -> Result<String, String> {
     let named = |error: std::io::Error| format!("{}: {error}", path.display());
     let mut text = String::new();
     let file = std::fs::File::open(path).map_err(named)?;
-    file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(named)?;
+    let read = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(named)?;
+    if read as u64 > FILE_BYTES_MAX {
+        return Err(format!("{}: is longer than {FILE_BYTES_MAX} bytes", path.display()));
+    }
     Ok(text)
 }
 

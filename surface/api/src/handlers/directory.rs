@@ -5,7 +5,7 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use oag_guard::{Resource, permissions};
 use oag_pilot::Caller;
-use oag_types::{KeyId, Principal, PrincipalId};
+use oag_types::{ErrorKind, KeyId, Principal, PrincipalId, Problem};
 use serde::Deserialize;
 
 use super::{ListParams, page_or_watch};
@@ -122,8 +122,9 @@ async fn put_principal(
     };
     let (tenant, caller) = (&session.tenant, &session.caller);
     let saved = api.pilot.update_principal(tenant, caller, principal, expected).await;
-    // Also when it failed: nobody knows how far it came.
-    api.known.forget_principal(id);
+    if may_have_come(&saved) {
+        api.known.forget_principal(id);
+    }
     let saved = saved?;
     Ok(with_etag(StatusCode::OK, saved.revision, &PrincipalView::from(saved)))
 }
@@ -178,8 +179,15 @@ async fn revoke_key(
     Segment(id): Segment<KeyId>,
 ) -> Answer<Response> {
     let revoked = api.pilot.revoke_key(&session.tenant, &session.caller, id).await;
-    // Also when it failed: nobody knows how far it came.
-    api.known.forget_key(id);
+    if may_have_come(&revoked) {
+        api.known.forget_key(id);
+    }
     let key = revoked?;
     Ok(with_etag(StatusCode::OK, key.revision, &KeyView::from(key)))
+}
+
+/// Whether a change came, or nobody knows how far it came. What was refused changed nothing.
+fn may_have_come<T>(changed: &Result<T, Problem>) -> bool {
+    let refused = [ErrorKind::Invalid, ErrorKind::Denied, ErrorKind::NotFound, ErrorKind::Stale];
+    changed.as_ref().err().is_none_or(|problem| !refused.contains(&problem.kind()))
 }
