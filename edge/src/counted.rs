@@ -53,6 +53,10 @@ impl Engine for Counted {
         self.engine.stats()
     }
 
+    fn kept(&self) -> Option<Vec<String>> {
+        self.engine.kept()
+    }
+
     async fn generate(&self, request: Generation) -> Result<Events, EngineError> {
         let events = self.count(self.engine.generate(request).await)?;
         let requests = Arc::clone(&self.requests);

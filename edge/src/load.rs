@@ -43,6 +43,7 @@ impl LoadMeter {
                 busy: stats.busy,
                 waiting: stats.waiting,
                 tokens_per_s: per_s,
+                prefixes: None,
             }));
         }
         let HostLoad { cpu, memory } = self.host.look();

@@ -81,6 +81,8 @@ pub(crate) enum Report {
     },
     /// How busy it is.
     Figures(Figures),
+    /// Of which requests the prompts are remembered.
+    Kept(Vec<String>),
 }
 
 /// Answers that come whole.

@@ -91,16 +91,31 @@ fn walk(request: &Generation, take: &mut dyn FnMut(&str)) {
     }
 }
 
+/// FNV-1a (Fowler, Noll, Vo): nodes and controllers of every build must make the same hashes.
+struct Fnv(u64);
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 struct Blocks {
-    hasher: DefaultHasher,
+    hasher: Fnv,
     tokens: f64,
     found: Vec<u64>,
 }
 
 impl Blocks {
     fn new(model: &str) -> Self {
-        let mut hasher = DefaultHasher::new();
-        model.hash(&mut hasher);
+        let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
+        hasher.write(model.as_bytes());
         Self { hasher, tokens: 0.0, found: Vec::new() }
     }
 

@@ -142,6 +142,10 @@ pub struct ModelLoad {
     /// Tokens of answers written per second, over the last interval.
     #[serde(default)]
     pub tokens_per_s: f64,
+    /// Hashes of the beginnings of prompts that its engine remembers, the shortest first, as
+    /// [`crate::prefixes`] makes them; none where it does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefixes: Option<Vec<u64>>,
 }
 
 /// What a node measured.

@@ -116,6 +116,12 @@ pub trait Engine: Send + Sync + 'static {
         Err(EngineError::refused("model", problem))
     }
 
+    /// Of which requests ([`crate::Context::request`]) it still remembers the prompts, so that
+    /// prompts that begin alike are read faster; none where it does not tell.
+    fn kept(&self) -> Option<Vec<String>> {
+        None
+    }
+
     /// Turns a text into the tokens of a model, as they would stand in the middle of a prompt.
     ///
     /// # Errors

@@ -44,6 +44,7 @@ pub(super) fn piece(
     let most = count(model.config.answer_tokens_max).min(window - prompt);
     let mut piece = Piece {
         id,
+        request: asked.context.request.clone(),
         tokens,
         prompt,
         limit: count(asked.limits.tokens_max).min(most),

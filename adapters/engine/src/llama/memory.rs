@@ -11,12 +11,16 @@ pub(super) struct Memory {
     kept: Vec<Kept>,
     kept_max: usize,
     uses: u64,
+    /// How often what is kept has changed.
+    changes: u64,
 }
 
 #[derive(Debug)]
 struct Kept {
     sequence: i32,
     tokens: Vec<LlamaToken>,
+    /// Whose prompt it begins with.
+    request: String,
     /// When it was used last, counted in uses.
     used: u64,
 }
@@ -26,7 +30,13 @@ impl Memory {
     pub(super) fn new(slots: u32, kept_max: u32) -> Self {
         let sequences = i32::try_from(slots + kept_max).unwrap_or(i32::MAX);
         let kept_max = usize::try_from(kept_max).unwrap_or(0);
-        Self { free: (0..sequences).rev().collect(), kept: Vec::new(), kept_max, uses: 0 }
+        Self {
+            free: (0..sequences).rev().collect(),
+            kept: Vec::new(),
+            kept_max,
+            uses: 0,
+            changes: 0,
+        }
     }
 
     /// A free sequence.
@@ -51,7 +61,7 @@ impl Memory {
         &mut self,
         context: &mut LlamaContext<'_>,
         sequence: i32,
-        tokens: &[LlamaToken],
+        (tokens, request): (&[LlamaToken], &str),
     ) {
         self.uses += 1;
         let longer = self.kept.iter_mut().find(|kept| kept.tokens.starts_with(tokens));
@@ -59,6 +69,7 @@ impl Memory {
             longer.used = self.uses;
             return self.release(context, sequence);
         }
+        self.changes += 1;
         while let Some(at) = self.kept.iter().position(|kept| tokens.starts_with(&kept.tokens)) {
             let shorter = self.kept.swap_remove(at);
             self.release(context, shorter.sequence);
@@ -69,7 +80,8 @@ impl Memory {
         while self.kept.len() >= self.kept_max {
             self.drop_oldest(context);
         }
-        self.kept.push(Kept { sequence, tokens: tokens.to_vec(), used: self.uses });
+        let (tokens, request) = (tokens.to_vec(), request.to_owned());
+        self.kept.push(Kept { sequence, tokens, request, used: self.uses });
     }
 
     /// Forgets what was kept and not used for the longest time; whether there was anything.
@@ -77,8 +89,14 @@ impl Memory {
         let oldest = self.kept.iter().enumerate().min_by_key(|(_, kept)| kept.used);
         let Some((at, _)) = oldest else { return false };
         let dropped = self.kept.swap_remove(at);
+        self.changes += 1;
         self.release(context, dropped.sequence);
         true
+    }
+
+    /// Whose prompts are kept, and how often that has changed.
+    pub(super) fn requests(&self) -> (impl Iterator<Item = &str>, u64) {
+        (self.kept.iter().map(|kept| kept.request.as_str()), self.changes)
     }
 
     /// Forgets what a sequence remembers.

@@ -12,6 +12,8 @@ use super::shape::Shape;
 #[derive(Debug)]
 pub(super) struct Piece {
     pub(super) id: u64,
+    /// The request's own name, for what is kept of it.
+    pub(super) request: String,
     /// The prompt, then the answer so far.
     pub(super) tokens: Vec<LlamaToken>,
     /// So many of them are the prompt.

@@ -44,6 +44,8 @@ pub(super) struct Work<'m> {
     candidates: Vec<Candidate>,
     reports: SyncSender<Report>,
     figures: Figures,
+    /// The change of what is kept that was told last.
+    told_kept: u64,
     told: Figures,
     steps: u64,
 }
@@ -68,6 +70,7 @@ impl<'m> Work<'m> {
             short: false,
             candidates: Vec::new(),
             figures,
+            told_kept: 0,
             told: Figures::default(),
             steps: 0,
             model,
@@ -269,7 +272,7 @@ impl<'m> Work<'m> {
         self.short = false;
         let Some(sequence) = piece.sequence else { return };
         let known = piece.tokens.get(..piece.known).unwrap_or_default();
-        self.memory.keep(&mut self.context, sequence, known);
+        self.memory.keep(&mut self.context, sequence, (known, &piece.request));
     }
 
     fn tell_figures(&mut self) -> Ended {
@@ -278,6 +281,12 @@ impl<'m> Work<'m> {
         self.figures.waiting = count(self.waiting.len());
         let moved = (self.told.slots, self.told.busy, self.told.waiting)
             != (self.figures.slots, self.figures.busy, self.figures.waiting);
+        let (requests, changes) = self.memory.requests();
+        if changes != self.told_kept {
+            let kept = requests.map(str::to_owned).collect();
+            self.told_kept = changes;
+            self.say(Report::Kept(kept))?;
+        }
         if moved || self.steps.is_multiple_of(FIGURES_STEPS) {
             self.told = self.figures;
             return self.say(Report::Figures(self.figures));

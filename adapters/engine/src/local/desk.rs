@@ -45,6 +45,8 @@ struct State {
     waiters: HashMap<u64, Waiter>,
     last_id: u64,
     figures: Figures,
+    /// Of which requests the process remembers the prompts.
+    kept: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -127,6 +129,11 @@ impl Desk {
         self.lock().figures
     }
 
+    /// Of which requests the process remembers the prompts.
+    pub(super) fn kept(&self) -> Vec<String> {
+        self.lock().kept.clone()
+    }
+
     /// The process that has the model.
     pub(super) fn process(&self) -> Option<u32> {
         self.lock().process
@@ -149,6 +156,7 @@ impl Desk {
             state.orders = None;
             state.process = None;
             state.figures = Figures::default();
+            state.kept.clear();
             std::mem::take(&mut state.waiters)
         };
         self.phase.send_replace(Phase::Down(why.to_owned()));
@@ -189,6 +197,7 @@ impl Desk {
                 None => {}
             },
             Report::Figures(figures) => state.figures = figures,
+            Report::Kept(requests) => state.kept = requests,
             Report::Ready(_) | Report::Failed { .. } => {}
         }
     }

@@ -137,6 +137,10 @@ impl Engine for Local {
         }
     }
 
+    fn kept(&self) -> Option<Vec<String>> {
+        Some(self.desk.kept())
+    }
+
     async fn generate(&self, asked: Generation) -> Result<Events, EngineError> {
         self.check(&asked.model)?;
         let until = asked.context.within.map(|within| Instant::now() + within);

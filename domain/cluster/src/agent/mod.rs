@@ -1,6 +1,7 @@
 //! The worker's side: it always dials out, so that it works behind any router.
 
 mod leases;
+mod remembered;
 mod reports;
 mod session;
 
@@ -17,6 +18,7 @@ use oag_types::{GenerationId, NodeName};
 use crate::orders::Obey;
 use crate::protocol::{FromNode, HEARTBEAT_MS, Hello, Load, NodeRole, Offer, Reading, ToNode};
 use leases::Leases;
+use remembered::Remembered;
 use reports::Unreported;
 pub use reports::{KeptReport, KeptReports, ReportFigures, Spool};
 
@@ -134,6 +136,7 @@ pub struct Agent {
     parts: AgentParts,
     leases: Arc<Leases>,
     unreported: Unreported,
+    remembered: Arc<Remembered>,
     connected: Mutex<bool>,
 }
 
@@ -145,7 +148,8 @@ impl Agent {
         let drawn = parts.ids.next::<GenerationId>().uuid().as_u64_pair();
         let run = (drawn.0 ^ drawn.1) & RUN_MAX;
         let unreported = Unreported::new(run, parts.config.report_bytes_max);
-        Self { parts, leases, unreported, connected: Mutex::new(false) }
+        let remembered = Arc::default();
+        Self { parts, leases, unreported, remembered, connected: Mutex::new(false) }
     }
 
     /// The same, with something that keeps its reports over the end of the process, and what that

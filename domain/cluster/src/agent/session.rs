@@ -122,7 +122,8 @@ impl Talk<'_> {
             return Err(Over::Broken("it was not heard for too long".to_owned()));
         }
         self.agent.unreported.look(config.heartbeat * config.misses_max);
-        let load = (self.agent.parts.load)();
+        let mut load = (self.agent.parts.load)();
+        self.agent.remembered.add(&mut load, &self.agent.parts.engines);
         self.send(FromNode::Heartbeat { load }).await
     }
 
@@ -182,8 +183,12 @@ impl Talk<'_> {
         };
         let leases = Arc::clone(&self.agent.leases);
         let engines = Arc::clone(&self.agent.parts.engines);
+        let remembered = Arc::clone(&self.agent.remembered);
+        remembered.begin(&work.request);
+        let (model, request) = (work.request.model.clone(), work.request.context.request.clone());
         let task = async move {
             carry_out(&engines, &leases, work, stop).await;
+            remembered.end(&model, &request);
             Ok::<(), std::convert::Infallible>(())
         };
         self.agent.parts.supervisor.spawn("lease", TaskKind::Drains, OnError::Log, task);

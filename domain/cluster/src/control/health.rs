@@ -13,8 +13,15 @@ use crate::protocol::{Load, ToNode};
 const LATE: f64 = 1.5;
 
 impl State {
-    pub(super) fn heartbeat(&mut self, name: &NodeName, load: Load, now: Moment) {
+    pub(super) fn heartbeat(&mut self, name: &NodeName, mut load: Load, now: Moment) {
         if let Some(node) = self.nodes.get_mut(name) {
+            for told in &mut load.models {
+                // What the engine remembers counts, not what it was supposed to.
+                let prefixes = told.prefixes.take();
+                if let (Some(prefixes), Some(offered)) = (prefixes, node.offers.get(&told.model)) {
+                    self.scheduler.holds(offered.worker, &prefixes);
+                }
+            }
             node.load = load;
         }
         self.counted.heartbeats += 1;

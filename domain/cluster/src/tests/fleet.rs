@@ -7,10 +7,10 @@ use crate::protocol::{Hello, NodeRole, PROTOCOL};
 use crate::{ClusterConfig, Ended, Inventory, NodeState, Refused};
 use futures::StreamExt;
 use oag_schedule::policy::PolicyKind;
-use oag_serve::{Engine, EngineError, Skill, Urgency};
+use oag_serve::{Engine, EngineError, Input, Skill, Urgency};
 use tokio::time::Instant;
 
-use super::world::{TOKEN, World, asked, counted, name, read, until};
+use super::world::{NodeHandle, TOKEN, World, asked, counted, name, read, until};
 
 #[tokio::test(start_paused = true)]
 async fn work_is_shared_and_every_answer_is_whole() {
@@ -307,12 +307,43 @@ async fn the_more_urgent_goes_first() {
         request.context.urgency = urgency;
         world.cluster.generate(request)
     };
-    let batch = ask(Urgency::Batch).await.unwrap();
-    let urgent = ask(Urgency::Interactive).await.unwrap();
-    let ended = async |events| {
-        read(events).await.unwrap();
+    let ended = async |urgency| {
+        read(ask(urgency).await.unwrap()).await.unwrap();
         Instant::now()
     };
-    let (batch, urgent) = tokio::join!(ended(batch), ended(urgent));
+    let (batch, urgent) = tokio::join!(ended(Urgency::Batch), ended(Urgency::Interactive));
     assert!(urgent < batch);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prompt_goes_where_its_beginning_is_remembered() {
+    let world = World::new(ClusterConfig::default());
+    let (one, two) = (world.node("one", 4), world.node("two", 4));
+    until("both nodes", || world.cluster.figures().connected == 2).await;
+    let long = "stock of the blue kettle ".repeat(400);
+    let ask = |id: &str| {
+        let mut request = asked(2);
+        request.input = Input::Text(format!("{long}{id}"));
+        request.context.request = id.to_owned();
+        world.cluster.generate(request)
+    };
+    read(ask("first").await.unwrap()).await.unwrap();
+    let begun = |node: &NodeHandle| node.engine.begun.load(Ordering::SeqCst);
+    let (first, holder, other) =
+        if begun(&one) == 1 { ("one", &one, &two) } else { ("two", &two, &one) };
+    for _ in 0..4 {
+        read(ask("again").await.unwrap()).await.unwrap();
+    }
+    assert_eq!((begun(holder), begun(other)), (5, 0));
+    // Once it is with the other, and the first says that it has forgotten it.
+    assert!(world.cluster.cordon(&name(first), true));
+    read(ask("elsewhere").await.unwrap()).await.unwrap();
+    assert!(world.cluster.cordon(&name(first), false));
+    *holder.engine.kept.lock().unwrap() = Some(Vec::new());
+    *other.engine.kept.lock().unwrap() = Some(vec!["elsewhere".to_owned()]);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for _ in 0..4 {
+        read(ask("later").await.unwrap()).await.unwrap();
+    }
+    assert_eq!((begun(holder), begun(other)), (5, 5));
 }

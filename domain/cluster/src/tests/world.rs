@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::protocol::{FromNode, Hello, Load, Offer, Reading, ToNode};
+use crate::protocol::{FromNode, Hello, Load, ModelLoad, Offer, Reading, ToNode};
 use crate::{
     Agent, AgentConfig, AgentParts, Cluster, ClusterConfig, ClusterParts, Dial, DialError, Ended,
     SessionId, Wire,
@@ -45,6 +45,8 @@ pub(crate) struct Counting {
     pub(crate) running: Arc<AtomicU32>,
     /// What the next requests are refused with.
     pub(crate) refuse: Mutex<Vec<EngineError>>,
+    /// Whose prompts it says that it remembers.
+    pub(crate) kept: Mutex<Option<Vec<String>>>,
 }
 
 pub(crate) const TOKEN: Duration = Duration::from_millis(10);
@@ -74,6 +76,10 @@ impl Engine for Counting {
 
     fn stats(&self) -> EngineStats {
         EngineStats::default()
+    }
+
+    fn kept(&self) -> Option<Vec<String>> {
+        self.kept.lock().unwrap().clone()
     }
 
     async fn generate(&self, request: Generation) -> Result<Events, EngineError> {
@@ -283,6 +289,7 @@ fn start(
         begun: AtomicU32::new(0),
         running: Arc::default(),
         refuse: Mutex::default(),
+        kept: Mutex::default(),
     });
     let engines = Arc::new(Engines::new());
     engines.put(Arc::clone(&engine) as Arc<dyn Engine>);
@@ -301,7 +308,10 @@ fn start(
         config: AgentConfig { heartbeat: Duration::from_millis(500), ..config },
         engines,
         offers: Arc::new(move || vec![offer.clone()]),
-        load: Arc::new(Load::default),
+        load: Arc::new(|| {
+            let model = ModelLoad { model: "m".to_owned(), ..ModelLoad::default() };
+            Load { models: vec![model], ..Load::default() }
+        }),
         obey: None,
         dial,
         supervisor: supervisor.clone(),
