@@ -173,7 +173,11 @@ fn fleet(
         clock: Arc::clone(clock),
         ids: Arc::clone(ids),
         pen: Some(Arc::new(pen)),
-        reports: Arc::new(HubReports { hub: Arc::clone(hub), tenant: config.tenant.clone() }),
+        reports: Arc::new(HubReports {
+            hub: Arc::clone(hub),
+            tenant: config.tenant.clone(),
+            of_services: config.nodes.report_services,
+        }),
     };
     Ok(Cluster::new(parts)?)
 }

@@ -235,10 +235,28 @@ impl Meter for HubMeter {
 pub(crate) struct HubReports {
     pub(crate) hub: Arc<SignalHub>,
     pub(crate) tenant: Tenant,
+    /// Whether nodes may speak for services, whose decisions rest on such samples.
+    pub(crate) of_services: bool,
 }
 
 impl Reports for HubReports {
-    fn take(&self, node: &NodeName, samples: Vec<Reading>) {
+    fn take(&self, node: &NodeName, mut samples: Vec<Reading>) {
+        if !self.of_services {
+            let before = samples.len();
+            samples.retain(|reading| {
+                reading.service.is_none() && reading.labels.get("service").is_none()
+            });
+            let refused = before - samples.len();
+            if refused > 0 {
+                let setting = "nodes.report_services";
+                tracing::warn!(
+                    node = node.as_str(),
+                    refused,
+                    setting,
+                    "samples of services refused"
+                );
+            }
+        }
         let signal = |reading: Reading| {
             let Reading { service, metric, value, at, labels } = reading;
             let mut key = SeriesKey { name: metric, labels }.with("node", node.as_str());
@@ -314,6 +332,39 @@ impl CrashPoints for StandAt {
             loop {
                 std::thread::park();
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use oag_ops::HubConfig;
+    use oag_runtime::SystemClock;
+    use oag_types::Labels;
+
+    use super::*;
+
+    #[test]
+    fn a_node_speaks_for_services_only_where_that_is_allowed() {
+        let clock = SystemClock::shared();
+        let node = NodeName::try_from("far".to_owned()).unwrap();
+        let shop = ServiceName::try_from("shop".to_owned()).unwrap();
+        let of = |service: Option<&ServiceName>, labels: Labels| Reading {
+            service: service.cloned(),
+            metric: "request_rate".to_owned(),
+            value: 4.0,
+            at: clock.now(),
+            labels,
+        };
+        let by_label: Labels = [("service".to_owned(), "shop".to_owned())].into();
+        let samples =
+            vec![of(None, Labels::new()), of(Some(&shop), Labels::new()), of(None, by_label)];
+        for (of_services, accepted) in [(false, 1), (true, 3)] {
+            let hub = Arc::new(SignalHub::new(HubConfig::default(), Arc::clone(&clock), None));
+            let tenant = Tenant::default_tenant();
+            let reports = HubReports { hub: Arc::clone(&hub), tenant, of_services };
+            reports.take(&node, samples.clone());
+            assert_eq!(hub.counters().accepted, accepted, "{of_services}");
         }
     }
 }

@@ -49,6 +49,9 @@ pub struct NodesConfig {
     /// An inventory as Ansible has it, which says what role and groups nodes have; none: nodes say
     /// so themselves.
     pub inventory: Option<PathBuf>,
+    /// Whether nodes may report samples of services: decisions about these then rest on what any
+    /// node says.
+    pub report_services: bool,
 }
 
 impl Default for NodesConfig {
@@ -60,6 +63,7 @@ impl Default for NodesConfig {
             certificate_ms: 24 * 3_600_000,
             connections_max: 16_384,
             inventory: None,
+            report_services: false,
         }
     }
 }
