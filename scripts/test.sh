@@ -114,16 +114,17 @@ stage_browser() {
 }
 
 # What runs models here, which the product's first build leaves out: the models of
-# `adapters/engine/tests/data` by llama.cpp and by tract, in their own crate and in workers. Both
-# packages are named each time: with another choice of them llama.cpp is compiled again.
+# `adapters/engine/tests/data` by llama.cpp and by tract, in their own crate, in workers, and where
+# llama.cpp's is measured. All packages are named each time: with another choice of them llama.cpp is
+# compiled again.
 stage_engines() {
-    local both=(-p oag-engine -p openautoglm --locked)
-    both+=(--features oag-engine/llama --features openautoglm/llama)
-    both+=(--features oag-engine/onnx --features openautoglm/onnx)
+    local all=(-p oag-engine -p openautoglm -p oag-bench --locked)
+    all+=(--features oag-engine/llama --features openautoglm/llama --features oag-bench/llama)
+    all+=(--features oag-engine/onnx --features openautoglm/onnx)
     scripts/setup.sh llama
-    cargo clippy "${both[@]}" --all-targets -- -D warnings
-    cargo test "${both[@]}" --no-fail-fast -- \
-        absent:: faults:: files:: llama:: local:: models:: onnx:: predict::
+    cargo clippy "${all[@]}" --all-targets -- -D warnings
+    cargo test "${all[@]}" --no-fail-fast -- \
+        absent:: engine:: faults:: files:: llama:: local:: models:: onnx:: predict::
 }
 
 # The light node as it is shipped: a build of its own, and what that takes in memory.

@@ -59,6 +59,41 @@ pub(crate) struct Took {
     pub(crate) cpu_s: f64,
 }
 
+impl Took {
+    /// What was used after an earlier moment.
+    pub(crate) const fn since(self, earlier: Self) -> Self {
+        Self { wall_s: self.wall_s - earlier.wall_s, cpu_s: self.cpu_s - earlier.cpu_s }
+    }
+}
+
+/// Reads what another process has used.
+pub(crate) struct Meter {
+    clock: SystemClock,
+    stat: String,
+}
+
+impl Meter {
+    /// Of the process with this number.
+    pub(crate) fn of(process: u32) -> Self {
+        Self { clock: SystemClock::new(), stat: format!("/proc/{process}/stat") }
+    }
+
+    /// Seconds since this was made, and processor time of the process since it began, in user and
+    /// kernel mode, threads that ended included. The system counts in hundredths of a second.
+    ///
+    /// # Errors
+    /// When there is no such process any more.
+    pub(crate) fn read(&self) -> anyhow::Result<Took> {
+        let stat = read_to_string(&self.stat).context("the process is gone")?;
+        let fields = stat.rsplit_once(')').context("no stat")?.1.split_ascii_whitespace();
+        let ticks: Vec<f64> = fields.skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
+        #[expect(clippy::cast_precision_loss, reason = "it is about a hundred")]
+        let per_s = rustix::param::clock_ticks_per_second() as f64;
+        let wall_s = self.clock.monotonic().as_secs_f64();
+        Ok(Took { wall_s, cpu_s: ticks.iter().sum::<f64>() / per_s })
+    }
+}
+
 /// Measures from where it was started.
 pub(crate) struct Stopwatch {
     clock: SystemClock,

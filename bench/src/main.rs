@@ -7,6 +7,7 @@
 
 mod analyze;
 mod decide;
+mod engine;
 mod figures;
 mod http;
 mod ingest;
@@ -22,6 +23,7 @@ mod world;
 
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
@@ -33,7 +35,7 @@ use crate::report::{Report, Run};
 #[derive(Debug, Parser)]
 #[command(name = "oag-bench", version)]
 struct Options {
-    /// What to measure; everything when left out.
+    /// What to measure; when left out, everything that needs no file of yours.
     #[command(subcommand)]
     bench: Option<Bench>,
     #[command(flatten)]
@@ -83,6 +85,8 @@ enum Bench {
     /// Waits under each scheduling policy, simulated over a real recording of language-model
     /// requests, and what a decision costs.
     Schedule(schedule::Question),
+    /// Tokens of the engine for GGUF files, beside llama.cpp's own measurement of the same file.
+    Engine(engine::Question),
     /// Idle nodes held with their heartbeats, and what each costs the controller.
     Nodes(nodes::Size),
     /// The controller's part of `nodes`.
@@ -103,12 +107,16 @@ impl Common {
     }
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
+    // A process that runs a model for another one sets nothing else up.
+    if std::env::args_os().nth(1).is_some_and(|first| first == oag_engine::ENGINE_CHILD) {
+        return Ok(oag_engine::engine_child());
+    }
     let options = Options::parse();
     let machine = Machine::read();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     if matches!(options.bench, Some(Bench::NodesController)) {
-        return runtime.block_on(nodes::serve());
+        return runtime.block_on(nodes::serve()).map(|()| ExitCode::SUCCESS);
     }
     let wanted = options.bench.map_or_else(all, |bench| vec![bench]);
     let mut reports = Vec::new();
@@ -123,7 +131,7 @@ fn main() -> anyhow::Result<()> {
     } else {
         run.write_text(&mut out)?;
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The one that reports memory first: what ran before it in the process would count.
@@ -144,6 +152,7 @@ fn all() -> Vec<Bench> {
 async fn measure(bench: Bench, common: &Common) -> anyhow::Result<Report> {
     match bench {
         Bench::Decide(size) => decide::measure(size, common).await.context("decide"),
+        Bench::Engine(question) => engine::measure(question, common).await.context("engine"),
         Bench::Nodes(size) => nodes::measure(size, common).await.context("nodes"),
         // Served before anything is measured.
         Bench::NodesController => anyhow::bail!("it is no benchmark of its own"),

@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 
 use crate::Common;
 use crate::figures::count;
+use crate::machine::Meter;
 use crate::report::{Goal, Report};
 
 /// How many, and how long.
@@ -148,19 +149,12 @@ impl Server {
     }
 
     fn figures(&self) -> anyhow::Result<Used> {
-        let path = format!("/proc/{}", self.child.id());
-        let status = std::fs::read_to_string(format!("{path}/status"))?;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kilobytes: f64 =
             line.context("no VmRSS")?.trim().trim_end_matches("kB").trim().parse()?;
-        let stat = std::fs::read_to_string(format!("{path}/stat"))?;
-        let fields = stat.rsplit_once(')').context("no stat")?.1.split_whitespace();
-        let ticks: Vec<f64> = fields.skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
-        let per_s = rustix::param::clock_ticks_per_second();
-        Ok(Used {
-            resident_mb: kilobytes * 1.024e-3,
-            cpu_s: ticks.iter().sum::<f64>() / per_s as f64,
-        })
+        let cpu_s = Meter::of(self.child.id()).read()?.cpu_s;
+        Ok(Used { resident_mb: kilobytes * 1.024e-3, cpu_s })
     }
 
     /// Nodes it knows as connected.

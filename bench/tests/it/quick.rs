@@ -131,3 +131,14 @@ fn nodes() {
     assert_eq!(value(&rows, "sessions held"), 100.0);
     assert!(value(&rows, "heartbeats answered") >= 200.0);
 }
+
+#[cfg(not(feature = "llama"))]
+#[test]
+fn without_an_engine_the_way_to_one_is_told() {
+    let output = Command::new(env!("CARGO_BIN_EXE_oag-bench"))
+        .args(["engine", "--quick", "--model", "none.gguf"])
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--features llama"));
+}
