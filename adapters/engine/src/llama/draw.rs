@@ -7,14 +7,27 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use oag_serve::{EngineError, Sampling, TokenLogprob};
 
+use super::weigh::{Weights, highest, reached_by};
+
 /// So many of the likeliest tokens are sorted at first; more only when they do not suffice.
 const SORTED_FIRST: usize = 512;
 
-/// A token and its score.
+/// Nor do sums that are rounded leave a token out, or take one in, by less than this share.
+const ROUNDING: f64 = 1e-6;
+
+/// A score and its place among all of them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Candidate {
-    pub(super) token: i32,
-    pub(super) score: f32,
+    at: usize,
+    score: f32,
+}
+
+/// Room to work in, kept from one token to the next.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    pub(super) paid: Vec<f32>,
+    pub(super) parts: Vec<f64>,
+    pub(super) pool: Vec<Candidate>,
 }
 
 /// How the tokens of one answer are drawn.
@@ -66,62 +79,88 @@ impl Draw {
         }
     }
 
-    /// The candidates with their scores, less what they pay for being in the answer already.
-    pub(super) fn candidates(&self, scores: &[f32], into: &mut Vec<Candidate>) {
+    /// The scores, less what tokens pay for being in the answer already.
+    pub(super) fn paid<'s>(&self, scores: &'s [f32], into: &'s mut Vec<f32>) -> &'s [f32] {
+        if self.counts.is_empty() {
+            return scores;
+        }
         into.clear();
-        into.extend((0..).zip(scores).map(|(token, score)| Candidate { token, score: *score }));
+        into.extend_from_slice(scores);
         for (token, count) in &self.counts {
-            let at = usize::try_from(*token).ok().and_then(|at| into.get_mut(at));
-            if let Some(candidate) = at {
+            let score = usize::try_from(*token).ok().and_then(|at| into.get_mut(at));
+            if let Some(score) = score {
                 #[expect(clippy::cast_precision_loss, reason = "answers are shorter than 2^24")]
                 let paid = self.presence + self.frequency * *count as f32;
-                candidate.score -= paid;
+                *score -= paid;
             }
         }
+        into
     }
 
-    /// The token at a place of the answer; none when no candidate is possible. The order of the
-    /// candidates is changed.
-    pub(super) fn pick(&self, candidates: &mut [Candidate], place: u64) -> Option<i32> {
-        if self.temperature == 0.0 || self.top_k == 1 {
-            let best = candidates.iter().min_by(|one, other| likelier(one, other))?;
-            return (best.score > f32::NEG_INFINITY).then_some(best.token);
-        }
-        let best = candidates.iter().map(|one| one.score).fold(f32::NEG_INFINITY, f32::max);
-        if best == f32::NEG_INFINITY {
-            return None;
-        }
-        let temperature = self.temperature;
-        let weight = |one: &Candidate| f64::from((one.score - best) / temperature).exp();
-        let open = self.likeliest(candidates, weight);
-        let total: f64 = open.iter().map(weight).sum();
-        let mut left = uniform(self.seed, place) * total;
-        for candidate in open {
-            left -= weight(candidate);
-            if left < 0.0 {
-                return Some(candidate.token);
-            }
-        }
-        // Rounding may leave a little over.
-        open.iter().rev().find(|last| weight(last) > 0.0).map(|last| last.token)
-    }
-
-    /// The candidates that may be drawn.
-    fn likeliest<'a>(
+    /// Which of the scores is drawn at a place of the answer; none when none is possible.
+    pub(super) fn pick(
         &self,
-        candidates: &'a mut [Candidate],
-        weight: impl Fn(&Candidate) -> f64,
-    ) -> &'a [Candidate] {
-        let pool = if self.top_k > 0 && self.top_k < candidates.len() {
-            candidates.select_nth_unstable_by(self.top_k, likelier);
-            &mut candidates[..self.top_k]
-        } else {
-            candidates
-        };
+        scores: &[f32],
+        place: u64,
+        parts: &mut Vec<f64>,
+        pool: &mut Vec<Candidate>,
+    ) -> Option<usize> {
+        if self.temperature == 0.0 || self.top_k == 1 {
+            let best = highest(scores);
+            let possible = best > f32::NEG_INFINITY;
+            return scores.iter().position(|score| possible && *score == best);
+        }
+        let weights = Weights::of(scores, self.temperature)?;
+        let uniform = uniform(self.seed, place);
+        let top_k = Some(self.top_k).filter(|top_k| (1..scores.len()).contains(top_k));
+        if top_k.is_none() && self.top_p >= 1.0 {
+            return weights.draw(uniform, parts);
+        }
+        let open = self.likeliest(weights, top_k, pool);
+        let weight = |one: &Candidate| f64::from(weights.at(one.score));
+        let mut left = uniform * open.iter().map(weight).sum::<f64>();
+        let drawn = open.iter().find(|one| {
+            left -= weight(one);
+            left < 0.0
+        });
+        // Rounding may leave a little over.
+        let last = || open.iter().rev().find(|last| weight(last) > 0.0);
+        drawn.or_else(last).map(|one| one.at)
+    }
+
+    /// The scores that may be drawn.
+    fn likeliest<'p>(
+        &self,
+        weights: Weights<'_>,
+        top_k: Option<usize>,
+        pool: &'p mut Vec<Candidate>,
+    ) -> &'p [Candidate] {
+        let scores = weights.scores();
+        let all = if top_k.is_none() { weights.sum() } else { 0.0 };
+        let bound = top_k.map_or_else(
+            || {
+                // What is lighter is, all of it together, less than may be left out.
+                #[expect(clippy::cast_precision_loss, reason = "vocabularies are below 2^53")]
+                let each = (1.0 - f64::from(self.top_p)) * all / scores.len() as f64;
+                weights.score(each * (1.0 - ROUNDING)) - f32::EPSILON
+            },
+            |top_k| reached_by(scores, top_k),
+        );
+        pool.clear();
+        let heavy = scores.iter().enumerate().filter(|(_, score)| **score >= bound);
+        pool.extend(heavy.map(|(at, score)| Candidate { at, score: *score }));
+        if let Some(top_k) = top_k
+            && top_k < pool.len()
+        {
+            pool.select_nth_unstable_by(top_k, likelier);
+            pool.truncate(top_k);
+        }
         if self.top_p >= 1.0 {
             return pool;
         }
-        let enough = f64::from(self.top_p) * pool.iter().map(&weight).sum::<f64>();
+        let weight = |one: &Candidate| f64::from(weights.at(one.score));
+        let all = if top_k.is_some() { pool.iter().map(weight).sum() } else { all };
+        let enough = f64::from(self.top_p) * all * (1.0 - ROUNDING);
         for sorted in [SORTED_FIRST.min(pool.len()), pool.len()] {
             if sorted < pool.len() {
                 pool.select_nth_unstable_by(sorted, likelier);
@@ -140,9 +179,9 @@ impl Draw {
     }
 }
 
-/// Likelier tokens first, equals by number.
+/// Likelier ones first, equals by their place.
 fn likelier(one: &Candidate, other: &Candidate) -> Ordering {
-    other.score.total_cmp(&one.score).then(one.token.cmp(&other.token))
+    other.score.total_cmp(&one.score).then(one.at.cmp(&other.at))
 }
 
 /// The logarithm of a token's probability, and the likeliest tokens with theirs.
@@ -152,24 +191,24 @@ pub(super) fn logprob(
     top: usize,
     text: impl Fn(i32) -> String,
 ) -> TokenLogprob {
-    let best = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let total: f64 = scores.iter().map(|score| f64::from(score - best).exp()).sum();
+    let weights = Weights::of(scores, 1.0);
+    let (best, total) = weights.map_or((0.0, 1.0), |all| (all.score(1.0), all.sum()));
     #[expect(clippy::cast_possible_truncation, reason = "digits nobody reads")]
     let of = |score: f32| (f64::from(score - best) - total.ln()).max(-1e4) as f32;
     let mut order: Vec<Candidate> = Vec::new();
     if top > 0 {
-        order.extend((0..).zip(scores).map(|(token, score)| Candidate { token, score: *score }));
-        if top < order.len() {
-            order.select_nth_unstable_by(top, likelier);
-            order.truncate(top);
-        }
+        let bound = reached_by(scores, top);
+        let high = scores.iter().enumerate().filter(|(_, score)| **score >= bound);
+        order.extend(high.map(|(at, score)| Candidate { at, score: *score }));
         order.sort_unstable_by(likelier);
+        order.truncate(top);
     }
     let score = usize::try_from(token).ok().and_then(|at| scores.get(at).copied());
+    let shown = |one: &Candidate| (text(i32::try_from(one.at).unwrap_or(-1)), of(one.score));
     TokenLogprob {
         token: text(token),
         logprob: of(score.unwrap_or(f32::NEG_INFINITY)),
-        top: order.iter().map(|one| (text(one.token), of(one.score))).collect(),
+        top: order.iter().map(shown).collect(),
     }
 }
 
@@ -193,12 +232,12 @@ const fn mix(value: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn drawn(sampling: Sampling, scores: &[f32], times: u64) -> HashMap<i32, u64> {
+    fn drawn(sampling: Sampling, scores: &[f32], times: u64) -> HashMap<usize, u64> {
         let draw = Draw::new(sampling).unwrap();
-        let (mut candidates, mut counts) = (Vec::new(), HashMap::new());
+        let (mut parts, mut pool, mut counts) = (Vec::new(), Vec::new(), HashMap::new());
         for place in 0..times {
-            draw.candidates(scores, &mut candidates);
-            *counts.entry(draw.pick(&mut candidates, place).unwrap()).or_default() += 1;
+            let drawn = draw.pick(scores, place, &mut parts, &mut pool).unwrap();
+            *counts.entry(drawn).or_default() += 1;
         }
         counts
     }
@@ -234,6 +273,40 @@ mod tests {
     }
 
     #[test]
+    fn the_likeliest_of_many_are_the_ones_that_sorting_finds() {
+        // Every score is there once, in no order.
+        let scores: Vec<f32> = (0..5_000).map(|at| ((at * 3_571) % 5_003) as f32 / 300.0).collect();
+        let mut sorted: Vec<usize> = (0..scores.len()).collect();
+        sorted.sort_unstable_by(|one, other| scores[*other].total_cmp(&scores[*one]));
+        let all: f64 = scores.iter().map(|score| f64::from(*score).exp()).sum();
+        for (top_k, top_p) in [(7, 1.0), (60, 0.8), (0, 0.5), (0, 0.99)] {
+            let seeded = Sampling { seed: Some(3), top_p: Some(top_p), ..Sampling::default() };
+            let draw = Draw::new(Sampling { top_k: Some(top_k), ..seeded }).unwrap();
+            let mut pool = Vec::new();
+            let weights = Weights::of(&scores, 1.0).unwrap();
+            let some = (top_k > 0).then_some(top_k as usize);
+            let open: Vec<usize> =
+                draw.likeliest(weights, some, &mut pool).iter().map(|one| one.at).collect();
+            let first = &sorted[..some.unwrap_or(sorted.len())];
+            let whole = some.map_or(all, |_| first.iter().map(|at| weight(&scores, *at)).sum());
+            let mut sum = 0.0;
+            let count = first.iter().take_while(|at| {
+                let before = sum;
+                sum += weight(&scores, **at);
+                before < f64::from(top_p) * whole * (1.0 - 1e-6)
+            });
+            let mut want: Vec<usize> = count.copied().collect();
+            let mut have = open;
+            (want.sort_unstable(), have.sort_unstable());
+            assert_eq!(have, want, "{top_k} {top_p}");
+        }
+    }
+
+    fn weight(scores: &[f32], at: usize) -> f64 {
+        f64::from(scores[at]).exp()
+    }
+
+    #[test]
     fn penalties_are_paid_by_what_was_said() {
         let sampling = Sampling {
             temperature: Some(0.0),
@@ -241,11 +314,11 @@ mod tests {
             ..Sampling::default()
         };
         let mut draw = Draw::new(sampling).unwrap();
-        let (mut candidates, mut said) = (Vec::new(), Vec::new());
+        let (mut room, mut said) = (Room::default(), Vec::new());
         for place in 0..5 {
-            draw.candidates(&[1.0, 0.0], &mut candidates);
-            let token = draw.pick(&mut candidates, place).unwrap();
-            draw.count(token);
+            let scores = draw.paid(&[1.0, 0.0], &mut room.paid);
+            let token = draw.pick(scores, place, &mut room.parts, &mut room.pool).unwrap();
+            draw.count(i32::try_from(token).unwrap());
             said.push(token);
         }
         assert_eq!(said, [0, 0, 1, 0, 1]);

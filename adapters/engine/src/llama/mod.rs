@@ -15,6 +15,7 @@ mod piece;
 mod scan;
 mod shape;
 mod tools;
+mod weigh;
 mod work;
 
 use std::fs::File;

@@ -3,7 +3,7 @@
 use llama_cpp_2::token::LlamaToken;
 use oag_serve::{Delta, Ending, EngineError, Event, Finish, Usage};
 
-use super::draw::{self, Candidate, Draw};
+use super::draw::{self, Draw, Room};
 use super::model::Model;
 use super::outlet::{Outlet, Step};
 use super::shape::Shape;
@@ -71,13 +71,8 @@ impl Piece {
     }
 
     /// Draws the next token from the scores and takes it in.
-    pub(super) fn step(
-        &mut self,
-        model: &Model,
-        scores: &[f32],
-        candidates: &mut Vec<Candidate>,
-    ) -> Outcome {
-        let Some(token) = self.next(scores, candidates) else {
+    pub(super) fn step(&mut self, model: &Model, scores: &[f32], room: &mut Room) -> Outcome {
+        let Some(token) = self.next(scores, room) else {
             let problem = "the model has no token to go on with";
             return Outcome::Broken(EngineError::BrokeOff(problem.to_owned()));
         };
@@ -96,19 +91,20 @@ impl Piece {
         Outcome::On(self.outlet.take())
     }
 
-    fn next(&mut self, scores: &[f32], candidates: &mut Vec<Candidate>) -> Option<LlamaToken> {
+    fn next(&mut self, scores: &[f32], room: &mut Room) -> Option<LlamaToken> {
         let place = u64::try_from(self.tokens.len() - self.prompt).unwrap_or(u64::MAX);
-        self.draw.candidates(scores, candidates);
-        let mut token = self.draw.pick(candidates, place)?;
-        if let Some(shape) = &mut self.shape
-            && !shape.allows(token)
-        {
-            // Rarely needed, and slow: every token is looked at.
-            self.draw.candidates(scores, candidates);
-            shape.restrict(candidates);
-            token = self.draw.pick(candidates, place)?;
+        let Room { paid, parts, pool } = room;
+        let scores = self.draw.paid(scores, paid);
+        let token = self.draw.pick(scores, place, parts, pool)?;
+        let token = LlamaToken(i32::try_from(token).ok()?);
+        let Some(shape) = &mut self.shape else { return Some(token) };
+        if shape.allows(token) {
+            return Some(token);
         }
-        Some(LlamaToken(token))
+        // Rarely needed, and slow: every token is looked at.
+        let (tokens, scores) = shape.restrict(scores);
+        let at = self.draw.pick(&scores, place, parts, pool)?;
+        tokens.get(at).copied()
     }
 
     fn push(

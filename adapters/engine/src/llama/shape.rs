@@ -6,7 +6,6 @@ use llama_cpp_2::token::data::LlamaTokenData;
 use llama_cpp_2::token::data_array::LlamaTokenDataArray;
 use oag_serve::{EngineError, Format};
 
-use super::draw::Candidate;
 use super::model::Model;
 
 /// The form of one answer, and how far it got.
@@ -32,20 +31,21 @@ impl Shape {
     }
 
     /// Whether the answer may go on with a token.
-    pub(super) fn allows(&mut self, token: i32) -> bool {
-        let mut one = LlamaTokenDataArray::new(vec![data(token, 0.0)], false);
+    pub(super) fn allows(&mut self, token: LlamaToken) -> bool {
+        let one = LlamaTokenData::new(token, 0.0, 0.0);
+        let mut one = LlamaTokenDataArray::new(vec![one], false);
         self.grammar.apply(&mut one);
         one.data.first().is_some_and(|one| one.logit() > f32::NEG_INFINITY)
     }
 
-    /// Takes their scores from all tokens that the answer may not go on with.
-    pub(super) fn restrict(&mut self, candidates: &mut Vec<Candidate>) {
-        let all = candidates.iter().map(|one| data(one.token, one.score)).collect();
-        let mut all = LlamaTokenDataArray::new(all, false);
+    /// The tokens with which the answer may go on, and their scores.
+    pub(super) fn restrict(&mut self, scores: &[f32]) -> (Vec<LlamaToken>, Vec<f32>) {
+        let all = (0..).zip(scores);
+        let all = all.map(|(token, score)| LlamaTokenData::new(LlamaToken(token), *score, 0.0));
+        let mut all = LlamaTokenDataArray::new(all.collect(), false);
         self.grammar.apply(&mut all);
-        candidates.clear();
         let allowed = all.data.iter().filter(|one| one.logit() > f32::NEG_INFINITY);
-        candidates.extend(allowed.map(|one| Candidate { token: one.id().0, score: one.logit() }));
+        allowed.map(|one| (one.id(), one.logit())).unzip()
     }
 
     /// The answer goes on with a token.
@@ -60,8 +60,4 @@ impl Shape {
         let read = serde_json::from_slice::<serde_json::Value>(&self.text);
         read.err().map(|error| format!("what the model wrote is not JSON: {error}"))
     }
-}
-
-fn data(token: i32, score: f32) -> LlamaTokenData {
-    LlamaTokenData::new(LlamaToken(token), score, 0.0)
 }

@@ -9,7 +9,7 @@ use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use oag_serve::EngineError;
 
-use super::draw::Candidate;
+use super::draw::Room;
 use super::embed::Embedder;
 use super::memory::{Memory, alike};
 use super::model::Model;
@@ -41,7 +41,7 @@ pub(super) struct Work<'m> {
     waiting: VecDeque<Piece>,
     /// Memory was short: nothing is begun until something ends.
     short: bool,
-    candidates: Vec<Candidate>,
+    room: Room,
     reports: SyncSender<Report>,
     figures: Figures,
     /// The change of what is kept that was told last.
@@ -68,7 +68,7 @@ impl<'m> Work<'m> {
             active: Vec::new(),
             waiting: VecDeque::new(),
             short: false,
-            candidates: Vec::new(),
+            room: Room::default(),
             figures,
             told_kept: 0,
             told: Figures::default(),
@@ -228,7 +228,7 @@ impl<'m> Work<'m> {
     fn draw(&mut self, at: usize, place: i32) -> Ended {
         let Some(piece) = self.active.get_mut(at) else { return Ok(()) };
         let scores = self.context.get_logits_ith(place);
-        let (id, outcome) = (piece.id, piece.step(self.model, scores, &mut self.candidates));
+        let (id, outcome) = (piece.id, piece.step(self.model, scores, &mut self.room));
         self.figures.written += 1;
         let (events, over) = outcome.events();
         if over.is_some() {
