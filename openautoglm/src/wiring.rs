@@ -244,7 +244,7 @@ impl Reports for HubReports {
         if !self.of_services {
             let before = samples.len();
             samples.retain(|reading| {
-                reading.service.is_none() && reading.labels.get("service").is_none()
+                reading.service.is_none() && !reading.labels.contains_key("service")
             });
             let refused = before - samples.len();
             if refused > 0 {

@@ -18,7 +18,8 @@ mod edge;
 mod files;
 #[cfg(test)]
 mod fleet;
-#[cfg(all(test, feature = "llama"))]
+#[cfg(test)]
+#[cfg(feature = "llama")]
 mod models;
 #[cfg(test)]
 mod nodes;
@@ -26,7 +27,8 @@ mod nodes;
 mod plans;
 #[cfg(test)]
 mod postgres;
-#[cfg(all(test, feature = "onnx"))]
+#[cfg(test)]
+#[cfg(feature = "onnx")]
 mod predict;
 #[cfg(test)]
 mod signals;
