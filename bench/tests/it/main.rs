@@ -1,6 +1,7 @@
 //! Every benchmark runs and gives sane figures. Times are not judged: a busy machine is no defect.
 
-#[cfg(all(test, feature = "llama"))]
+#[cfg(test)]
+#[cfg(feature = "llama")]
 mod engine;
 #[cfg(test)]
 mod quick;

@@ -12,7 +12,7 @@ use super::weigh::{Weights, highest, reached_by};
 /// So many of the likeliest tokens are sorted at first; more only when they do not suffice.
 const SORTED_FIRST: usize = 512;
 
-/// Nor do sums that are rounded leave a token out, or take one in, by less than this share.
+/// Sums are rounded by less than this share.
 const ROUNDING: f64 = 1e-6;
 
 /// A score and its place among all of them.
@@ -285,7 +285,7 @@ mod tests {
             let mut pool = Vec::new();
             let weights = Weights::of(&scores, 1.0).unwrap();
             let some = (top_k > 0).then_some(top_k as usize);
-            let open: Vec<usize> =
+            let mut have: Vec<usize> =
                 draw.likeliest(weights, some, &mut pool).iter().map(|one| one.at).collect();
             let first = &sorted[..some.unwrap_or(sorted.len())];
             let whole = some.map_or(all, |_| first.iter().map(|at| weight(&scores, *at)).sum());
@@ -296,8 +296,8 @@ mod tests {
                 before < f64::from(top_p) * whole * (1.0 - 1e-6)
             });
             let mut want: Vec<usize> = count.copied().collect();
-            let mut have = open;
-            (want.sort_unstable(), have.sort_unstable());
+            want.sort_unstable();
+            have.sort_unstable();
             assert_eq!(have, want, "{top_k} {top_p}");
         }
     }

@@ -69,8 +69,8 @@ impl<'s> Weights<'s> {
             left -= weight;
             left < 0.0
         });
-        let last = || weights.enumerate().filter(|(_, weight)| *weight > 0.0).last();
-        drawn.or_else(|| last().map(|(place, _)| place)).map(|place| from + place)
+        let last = || weights.clone().rposition(|weight| weight > 0.0);
+        drawn.or_else(last).map(|place| from + place)
     }
 
     fn part(self, scores: &[f32]) -> f64 {
