@@ -219,14 +219,13 @@ const fn decode(round: &Round) -> Part {
     round.decode
 }
 
-/// Each token reads every weight once: how much of what the memory gives that is. The file's size
-/// stands for the weights, which fits where the embedding is the output as well.
+/// Each token reads every weight once: how much that is of what as much processor time reads of the
+/// memory. The file's size stands for the weights, which fits where the embedding is the output as
+/// well.
 fn share(report: &mut Report, name: &str, bytes: f64, rounds: &[Round], memory: Part) {
-    for (how, of) in [("", Part::per_cpu_s as fn(Part) -> f64), (", wall", Part::per_s)] {
-        let reads = bytes * median(rounds.iter().map(|round| of(round.decode)));
-        let share = 100.0 * rate(reads, of(memory));
-        report.row(format!("{name}, batch 1, decode, of reading memory{how}"), share, "%");
-    }
+    let reads = bytes * median(rounds.iter().map(|round| round.decode.per_cpu_s()));
+    let share = 100.0 * rate(reads, memory.per_cpu_s());
+    report.row(format!("{name}, batch 1, decode, of reading memory"), share, "%");
 }
 
 /// How long it is until the first token, where the prompt is new, where it was read before, and

@@ -107,7 +107,8 @@ impl Subject {
     }
 
     /// Has all prompts answered at once. Reading them ends when each has its first token. From then
-    /// on each step brings one token of each, and so many of those are what is measured, less one.
+    /// on each step brings one token of each, and so many of those are what is measured, less one;
+    /// fewer where the model ends an answer before.
     pub(super) async fn round(&self, prompts: Vec<String>, answer: u32) -> anyhow::Result<Round> {
         let mut silent: Vec<bool> = vec![true; prompts.len()];
         let wanted = prompts.len() * usize::try_from(answer.saturating_sub(1))?;
@@ -123,13 +124,14 @@ impl Subject {
         let (mut begun, mut ended) = (None::<Moment>, None::<Moment>);
         let began = self.meter.read()?;
         while let Some(event) = events.next().await {
+            let mut last = false;
             match event? {
                 (at, Event::Delta(delta)) => {
                     written += delta.tokens.len();
                     silent[at] &= delta.tokens.is_empty();
                 }
                 (at, Event::End(ending)) => {
-                    silent[at] = false;
+                    (silent[at], last) = (false, true);
                     let usage = ending.usage.context("an answer without its usage")?;
                     read += usage.prompt.saturating_sub(usage.cached);
                 }
@@ -139,13 +141,13 @@ impl Subject {
             }
             if let Some(begun) = begun
                 && ended.is_none()
-                && written >= begun.written + wanted
+                && (last || written >= begun.written + wanted)
             {
                 ended = Some(Moment { at: self.meter.read()?, written });
             }
         }
         let (Some(begun), Some(ended)) = (begun, ended) else {
-            bail!("the answers ended before their limit");
+            bail!("no answer came");
         };
         let tokens = count(ended.written - begun.written);
         Ok(Round {

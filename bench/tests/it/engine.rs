@@ -37,7 +37,7 @@ fn a_tiny_model_beside_llama_cpp() {
     let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../adapters/engine/tests/data/qwen3.gguf");
     let output = Command::new(env!("CARGO_BIN_EXE_oag-bench"))
         .args(["engine", "--quick", "--json", "--threads", "1", "--batch", "1,2"])
-        .args(["--model", model, "--llama-bench"])
+        .args(["--temperature", "0", "--model", model, "--llama-bench"])
         .arg(&bench)
         .output()
         .unwrap();
