@@ -23,17 +23,17 @@ for work in 1 50000 200000; do
 done
 "#;
 
-fn program(file: &Path, text: &str) {
-    fs::write(file, text).unwrap();
-    fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
+fn program(file: &Path, text: &str) -> std::io::Result<()> {
+    fs::write(file, text)?;
+    fs::set_permissions(file, fs::Permissions::from_mode(0o755))
 }
 
 #[test]
 fn a_tiny_model_beside_llama_cpp() {
     let tools = tempfile::tempdir().unwrap();
     let bench = tools.path().join("llama-bench");
-    program(&bench, BENCH);
-    program(&tools.path().join("llama-batched-bench"), BATCHED);
+    program(&bench, BENCH).unwrap();
+    program(&tools.path().join("llama-batched-bench"), BATCHED).unwrap();
     let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../adapters/engine/tests/data/qwen3.gguf");
     let output = Command::new(env!("CARGO_BIN_EXE_oag-bench"))
         .args(["engine", "--quick", "--json", "--threads", "1", "--batch", "1,2"])
