@@ -349,16 +349,19 @@ mod tests {
         let clock = SystemClock::shared();
         let node = NodeName::try_from("far".to_owned()).unwrap();
         let shop = ServiceName::try_from("shop".to_owned()).unwrap();
-        let of = |service: Option<&ServiceName>, labels: Labels| Reading {
+        let of = |service: Option<&ServiceName>, metric: &str, labels: Labels| Reading {
             service: service.cloned(),
-            metric: "request_rate".to_owned(),
+            metric: metric.to_owned(),
             value: 4.0,
             at: clock.now(),
             labels,
         };
         let by_label: Labels = [("service".to_owned(), "shop".to_owned())].into();
-        let samples =
-            vec![of(None, Labels::new()), of(Some(&shop), Labels::new()), of(None, by_label)];
+        let samples = vec![
+            of(None, "host_cpu_usage", Labels::new()),
+            of(Some(&shop), "request_rate", Labels::new()),
+            of(None, "error_rate", by_label),
+        ];
         for (of_services, accepted) in [(false, 1), (true, 3)] {
             let hub = Arc::new(SignalHub::new(HubConfig::default(), Arc::clone(&clock), None));
             let tenant = Tenant::default_tenant();

@@ -77,8 +77,8 @@ impl Writer {
             });
             Outcome { done, answer }
         }))?;
-        // The thread that writes ended after it took the command.
-        let gone = |_| StoreError::OutcomeUnknown("the writer ended before its answer".to_owned());
+        // Its group could not begin; what has reached a COMMIT has an answer.
+        let gone = |_| StoreError::Unavailable("the database did not take the command".to_owned());
         receiver.await.map_err(gone)?
     }
 

@@ -14,6 +14,10 @@ use crate::value::Read;
 /// The group of the demo's services.
 pub(super) const GROUP: &str = "demo";
 
+/// How often a service that a plan is at work on is tried to be deleted, and the pause between.
+const DELETE_TRIES: u32 = 160;
+const DELETE_PAUSE: Duration = Duration::from_millis(250);
+
 /// The parts of the client that the demo uses, so that it can be tried without a server.
 pub(super) trait Server {
     async fn get(&self, path: &[&str], query: Query<'_>) -> anyhow::Result<Value>;
@@ -74,7 +78,16 @@ pub(super) async fn remove(server: &impl Server) -> anyhow::Result<usize> {
     let own: Vec<String> =
         services(server).await?.into_iter().filter(|(_, own)| *own).map(|(name, _)| name).collect();
     for name in &own {
-        server.delete(&["api", "v1", "services", name]).await?;
+        let mut tries = 1;
+        while let Err(error) = server.delete(&["api", "v1", "services", name]).await {
+            // The last plan of the loop may still be at work on it.
+            let busy = error.downcast_ref::<Trouble>().is_some_and(|t| t.exit() == Exit::Conflict);
+            if !busy || tries >= DELETE_TRIES {
+                return Err(error);
+            }
+            tries += 1;
+            tokio::time::sleep(DELETE_PAUSE).await;
+        }
     }
     Ok(own.len())
 }
