@@ -25,6 +25,8 @@ struct Task {
     service: ServiceName,
     order: Order,
     patience: Duration,
+    /// The wish it is for.
+    revision: u64,
 }
 
 impl FleetExecutor {
@@ -68,14 +70,15 @@ impl FleetExecutor {
                 };
                 let order = Order { node, deed, plan: unit.wanted.plan };
                 let (tenant, service) = (tenant.clone(), service.clone());
-                tasks.push(Task { tenant, service, order, patience });
+                let revision = unit.wanted.revision;
+                tasks.push(Task { tenant, service, order, patience, revision });
             }
         }
         tasks
     }
 
     async fn tell(&self, task: Task) {
-        let Task { tenant, service, order, patience } = task;
+        let Task { tenant, service, order, patience, revision } = task;
         let what = words(&order.deed);
         tracing::info!(%service, node = order.node.as_str(), what, "order given");
         let said = self.cluster.order(&order, patience).await;
@@ -84,6 +87,10 @@ impl FleetExecutor {
         let Some(unit) = units.get_mut(&(tenant, service.clone())) else { return };
         match said {
             Ok(_) => unit.done(&order.node, &what, at),
+            // What failed is not wanted any more.
+            Err(error) if unit.wanted.revision != revision => {
+                unit.overtaken(&order.node, format!("{what}: {error}"), at);
+            }
             Err(error) => {
                 let why = error.to_string();
                 tracing::warn!(%service, node = order.node.as_str(), what, why, "order not done");

@@ -75,6 +75,12 @@ impl Unit {
         self.line(node, format!("{what}: done"), false, at);
     }
 
+    /// A node did not do what is not wanted any more.
+    pub(crate) fn overtaken(&mut self, node: &NodeName, text: String, at: Timestamp) {
+        self.busy.remove(node);
+        self.line(node, text, true, at);
+    }
+
     /// A node did not; it is left alone for a while, longer each time.
     pub(crate) fn failed(
         &mut self,
