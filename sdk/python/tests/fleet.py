@@ -141,7 +141,7 @@ def running(folder: Path) -> Iterator[Fleet]:
         words += [f"--upstream={upstream.url}", f"--node-id={WORKER}", "--group=live"]
         fleet.worker = stack.enter_context(started(words, folder / "worker.log"))
         with AutoClient(fleet.key, fleet.url) as client:
-            until(lambda: bool(client.models()), fleet.worker, "the worker")
+            until(lambda: any(m.nodes for m in client.models()), fleet.worker, "the worker")
         yield fleet
 
 

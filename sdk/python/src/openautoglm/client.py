@@ -152,7 +152,7 @@ class AutoClient:
         return self._send(_fleet.operate(self._core, name, "disconnect", reason))
 
     def models(self) -> list[ModelInfo]:
-        """The models that the fleet offers."""
+        """The models there are; those without nodes run in the controller itself."""
         return self._send(_fleet.models())
 
     def queues(self, most: SupportsIndex | None = None) -> list[Queue]:

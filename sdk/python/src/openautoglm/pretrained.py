@@ -171,7 +171,8 @@ class AutoGLMModel:
 
 
 def _check(name: str, client: AutoClient) -> None:
-    offered = [model.name for model in client.models()]
+    # What has no nodes runs in the controller, and is no language model.
+    offered = [model.name for model in client.models() if model.nodes]
     if name in offered:
         return
     if offered:
