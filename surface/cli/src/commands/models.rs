@@ -114,13 +114,14 @@ async fn load(args: LoadArgs, terminal: &Terminal) -> anyhow::Result<Exit> {
     let observed = api.get(&path, &[]).await?;
     let fields = observed.at("/fields");
     let mut actions = Vec::new();
+    // What is not loaded has no node that could be counted.
+    if fields.at("/running").as_bool() != Some(true) {
+        actions.push(action("start", &args.name, json!({})));
+    }
     if let Some(nodes) = args.nodes
         && fields.at("/replicas").as_u64() != Some(u64::from(nodes))
     {
         actions.push(action("scale", &args.name, json!({ "replicas": nodes })));
-    }
-    if fields.at("/running").as_bool() != Some(true) {
-        actions.push(action("start", &args.name, json!({})));
     }
     if actions.is_empty() {
         terminal.say(&format!("{} is loaded as wanted; nothing is proposed", args.name));
