@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use oag_pilot::{ExecError, Observed, Operation};
+use oag_pilot::{ExecError, Observed, Operation, Outcome, receipt};
 use oag_types::Receipt;
 use serde_json::{Value, json};
 
 use crate::executor::unavailable;
 use crate::replica::Phase;
 use crate::spec::check_variable;
-use crate::state::{Outcome, Wanted};
+use crate::state::Wanted;
 use crate::unit::{Unit, lock};
 use crate::{LocalConfig, script};
 
@@ -29,8 +29,8 @@ pub(crate) async fn apply(
     }
     let applying = unit.applying.lock().await;
     let before = unit.wanted();
-    if let Some(outcome) = before.outcome(key) {
-        return repeated(outcome);
+    if let Some(outcome) = before.keys.outcome(key) {
+        return outcome.again();
     }
     if let Operation::RunScript { script, args } = operation {
         drop(applying);
@@ -46,7 +46,7 @@ pub(crate) async fn apply(
     if after.version != before.version {
         after.remember_version(config, unit.shared.clock.now());
     }
-    after.note(config, key, Outcome::Done(receipt.clone()));
+    after.keys.note(key, Outcome::Done(receipt.clone()), config.keys_kept);
     let tripped = (before.breaker_tripped != after.breaker_tripped || !after.breaker_tripped)
         .then_some(after.breaker_tripped);
     unit.commit(after).await.map_err(|error| unavailable(&error))?;
@@ -78,27 +78,9 @@ fn play(
     operation: &Operation,
     free: u32,
 ) -> Result<Receipt, ExecError> {
-    let before = wanted.clone();
+    let before = facts(wanted);
     let detail = change(unit, wanted, operation, free)?;
-    let changed = facts(&before) != facts(wanted);
-    let (was, is) = difference(&before, wanted);
-    let detail = if changed { detail } else { format!("{detail}: it was so already") };
-    Ok(Receipt { changed, detail, before: was, after: is })
-}
-
-/// What is answered for a key that was used before.
-pub(crate) fn repeated(outcome: &Outcome) -> Result<Receipt, ExecError> {
-    match outcome {
-        Outcome::Done(receipt) => Ok(Receipt {
-            changed: false,
-            detail: format!("done before: {}", receipt.detail),
-            ..receipt.clone()
-        }),
-        Outcome::Failed(why) => Err(ExecError::Failed(format!("tried before: {why}"))),
-        Outcome::Begun => Err(ExecError::Failed(
-            "begun before, and how it ended is not known; it is not done again".to_owned(),
-        )),
-    }
+    Ok(receipt(&before, &facts(wanted), detail))
 }
 
 /// Changes the wanted state; says what was done.
@@ -223,16 +205,6 @@ fn facts(wanted: &Wanted) -> BTreeMap<String, Value> {
         facts.insert(format!("config.{name}"), json!(value));
     }
     facts
-}
-
-/// The facts that differ, before and after.
-fn difference(before: &Wanted, after: &Wanted) -> (Value, Value) {
-    let (was, is) = (facts(before), facts(after));
-    let only = |facts: &BTreeMap<String, Value>, others: &BTreeMap<String, Value>| {
-        let differing = facts.iter().filter(|(name, value)| others.get(*name) != Some(value));
-        Value::Object(differing.map(|(name, value)| (name.clone(), value.clone())).collect())
-    };
-    (only(&was, &is), only(&is, &was))
 }
 
 /// Every version that can be deployed.

@@ -1,33 +1,20 @@
 //! Prepared scripts: run once per key, without a shell, within a time, their output bounded.
 
-use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use oag_pilot::ExecError;
+use oag_pilot::{ExecError, Outcome};
+use oag_runtime::{Ran, run_bounded};
 use oag_types::Receipt;
-use rustix::process::Signal;
 use serde_json::json;
-use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::executor::unavailable;
 use crate::launch::{command, with_config};
-use crate::operate::repeated;
-use crate::process::Identity;
 use crate::spec::ScriptSpec;
-use crate::state::Outcome;
 use crate::unit::Unit;
 
 const ARGS_MAX: usize = 256;
 const ARG_BYTES_MAX: usize = 32 << 10;
-
-/// What a script that was started left behind.
-struct Ran {
-    /// None: it took too long and was ended.
-    status: Option<ExitStatus>,
-    out: Vec<u8>,
-    err: Vec<u8>,
-}
 
 /// Runs a script. That it is begun is written down first, so that after a crash in the middle it
 /// is not run again.
@@ -49,11 +36,7 @@ pub(crate) async fn run(
         Ok(ran) => judge(name, &ran, script.timeout_ms),
         Err(error) => Err(format!("script '{name}' could not be run: {error}")),
     };
-    let outcome = match &result {
-        Ok(receipt) => Outcome::Done(receipt.clone()),
-        Err(why) => Outcome::Failed(why.clone()),
-    };
-    note(unit, key, outcome).await?;
+    note(unit, key, result.clone().into()).await?;
     result.map_err(ExecError::Failed)
 }
 
@@ -77,14 +60,14 @@ async fn note(unit: &Arc<Unit>, key: &str, outcome: Outcome) -> Result<(), ExecE
     let _one = unit.applying.lock().await;
     let mut wanted = unit.wanted();
     if outcome == Outcome::Begun
-        && let Some(earlier) = wanted.outcome(key)
+        && let Some(earlier) = wanted.keys.outcome(key)
     {
-        repeated(earlier)?;
+        earlier.again()?;
         return Err(ExecError::Failed(
             "this key was used by a request at the same time".to_owned(),
         ));
     }
-    wanted.note(&unit.shared.config, key, outcome);
+    wanted.keys.note(key, outcome, unit.shared.config.keys_kept);
     unit.commit(wanted).await.map_err(|error| unavailable(&error))
 }
 
@@ -97,58 +80,8 @@ async fn execute(
     let wanted = unit.wanted();
     let mut prepared = command(unit, &wanted, parts, None);
     with_config(&mut prepared, &wanted);
-    prepared
-        .env("OPENAUTOGLM_KEY", key)
-        .env("OPENAUTOGLM_ENDPOINT", unit.address.to_string())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    std::os::unix::process::CommandExt::process_group(&mut prepared, 0);
-    let mut child = tokio::process::Command::from(prepared).kill_on_drop(true).spawn()?;
-    let identity = child.id().and_then(|id| Identity::of(i32::try_from(id).ok()?));
-    let most = unit.shared.config.script_output_max;
-    let (out, err) = (child.stdout.take(), child.stderr.take());
-    let mut texts = (Vec::new(), Vec::new());
-    let finished = {
-        let work = async {
-            let (out, err) = (read(out, most, &mut texts.0), read(err, most, &mut texts.1));
-            let (status, (), ()) = tokio::join!(child.wait(), out, err);
-            status
-        };
-        tokio::time::timeout(timeout, work).await
-    };
-    let status = match finished {
-        Ok(status) => Some(status?),
-        Err(_) => {
-            end_group(identity);
-            child.wait().await?;
-            None
-        }
-    };
-    Ok(Ran { status, out: texts.0, err: texts.1 })
-}
-
-/// Ends a script with everything it started. Its leader is not waited for yet, so the number of
-/// the group still belongs to it.
-fn end_group(leader: Option<Identity>) {
-    let Some(leader) = leader else { return };
-    if let Some(group) = rustix::process::Pid::from_raw(leader.pid) {
-        // That the group is gone already is fine.
-        let _ = rustix::process::kill_process_group(group, Signal::KILL);
-    }
-}
-
-/// Reads to the end and keeps the first part.
-async fn read(stream: Option<impl AsyncRead + Unpin>, most: usize, kept: &mut Vec<u8>) {
-    let Some(mut stream) = stream else { return };
-    let mut buffer = vec![0; 8 << 10];
-    while let Ok(count) = stream.read(&mut buffer).await {
-        if count == 0 {
-            return;
-        }
-        let room = most.saturating_sub(kept.len());
-        kept.extend_from_slice(&buffer[..count.min(room)]);
-    }
+    prepared.env("OPENAUTOGLM_KEY", key).env("OPENAUTOGLM_ENDPOINT", unit.address.to_string());
+    run_bounded(prepared, timeout, unit.shared.config.script_output_max).await
 }
 
 fn judge(name: &str, ran: &Ran, timeout_ms: u64) -> Result<Receipt, String> {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use oag_types::{Digest, Receipt, Timestamp};
+use oag_pilot::Keys;
+use oag_types::{Digest, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::files::{Lasting, read_json, write_json};
@@ -19,25 +20,6 @@ pub(crate) struct PastVersion {
     pub(crate) at: Timestamp,
     /// How it was run, so that it can be run again when the spec has forgotten it.
     pub(crate) run: VersionSpec,
-}
-
-/// How an operation with a key ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Outcome {
-    /// It was begun and nothing more is known.
-    Begun,
-    /// It was done.
-    Done(Receipt),
-    /// It was tried and did not work.
-    Failed(String),
-}
-
-/// An idempotency key and what became of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Key {
-    pub(crate) key: String,
-    pub(crate) outcome: Outcome,
 }
 
 /// Replicas that were started alike.
@@ -78,7 +60,7 @@ pub(crate) struct Wanted {
     #[serde(default)]
     pub(crate) history: Vec<PastVersion>,
     #[serde(default)]
-    pub(crate) keys: Vec<Key>,
+    pub(crate) keys: Keys,
     /// Generations there were, the one that came last at the end: what is wanted again is known
     /// again, and its replicas are kept.
     #[serde(default)]
@@ -120,7 +102,7 @@ impl Wanted {
             breaker_tripped: false,
             port,
             history: vec![past],
-            keys: Vec::new(),
+            keys: Keys::default(),
             generations: Vec::new(),
         };
         wanted.note_generation();
@@ -220,17 +202,5 @@ impl Wanted {
         });
         let surplus = self.history.len().saturating_sub(limits.versions_kept.max(1));
         self.history.drain(..surplus);
-    }
-
-    pub(crate) fn outcome(&self, key: &str) -> Option<&Outcome> {
-        self.keys.iter().rev().find(|known| known.key == key).map(|known| &known.outcome)
-    }
-
-    /// Notes what became of a key; the oldest are forgotten.
-    pub(crate) fn note(&mut self, limits: &LocalConfig, key: &str, outcome: Outcome) {
-        self.keys.retain(|known| known.key != key);
-        self.keys.push(Key { key: key.to_owned(), outcome });
-        let surplus = self.keys.len().saturating_sub(limits.keys_kept.max(1));
-        self.keys.drain(..surplus);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use oag_cluster::Cluster;
-use oag_pilot::{ExecError, Executor, LogLine, Mandate, Observed, Operation};
+use oag_pilot::{ExecError, Executor, LogLine, Mandate, Observed, Operation, Outcome};
 use oag_runtime::{Clock, Supervisor};
 use oag_store_port::{Batch, Collection, Store, StoreError};
 use oag_types::{NodeName, Problem, Receipt, Service, ServiceName, Tenant};
@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use crate::spec::ModelSpec;
 use crate::unit::Unit;
-use crate::wanted::{Outcome, Wanted, repeated};
+use crate::wanted::Wanted;
 
 const WANTED: Collection = Collection("placement");
 
@@ -226,7 +226,7 @@ impl Executor for FleetExecutor {
         let _one = self.applying.lock().await;
         let (entry, spec, mut wanted) = self.present(tenant, service)?;
         if let Some(outcome) = wanted.outcome(mandate.key) {
-            return repeated(outcome);
+            return outcome.again();
         }
         let receipt = wanted.play(&entry, &spec, operation)?;
         if receipt.changed {

@@ -1,16 +1,15 @@
 //! On a node: orders, checked and carried out.
 
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use oag_cluster::orders::{Deed, LOADS_MODELS, Obey, RUNS_SCRIPTS, Terms};
+use oag_runtime::{Ran, run_bounded};
 use oag_serve::EngineError;
 use serde_json::{Value, json};
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::Command;
 
 use crate::Shelf;
 
@@ -68,41 +67,28 @@ impl Orders {
         if !path.is_file() {
             return Err(wrong(format!("{script:?} is not in this node's folder of scripts")));
         }
-        let mut child = Command::new(&path)
+        let mut command = Command::new(&path);
+        command
             .args(args)
             .current_dir(folder)
             .env_clear()
-            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| wrong(format!("{script:?} cannot be started: {error}")))?;
-        let (out, err) = (child.stdout.take(), child.stderr.take());
-        let all = async { tokio::join!(child.wait(), head(out), head(err)) };
-        let Ok((status, out, err)) = tokio::time::timeout(most, all).await else {
-            let text = format!("{script} took longer than {} ms and was ended", most.as_millis());
-            return Err(EngineError::Unavailable(text));
-        };
-        let status = status.map_err(|error| EngineError::Unavailable(error.to_string()))?;
-        if !status.success() {
-            return Err(EngineError::Unavailable(format!("{script}: {status}: {}", err.trim())));
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        let ran = run_bounded(command, most, OUTPUT_MAX).await;
+        let Ran { status, out, err } =
+            ran.map_err(|error| wrong(format!("{script:?} cannot be run: {error}")))?;
+        let (out, err) = (String::from_utf8_lossy(&out), String::from_utf8_lossy(&err));
+        match status {
+            Some(status) if status.success() => Ok(json!({"output": out, "errors": err})),
+            Some(status) => {
+                Err(EngineError::Unavailable(format!("{script}: {status}: {}", err.trim())))
+            }
+            None => {
+                let most = most.as_millis();
+                let text = format!("{script} took longer than {most} ms and was ended");
+                Err(EngineError::Unavailable(text))
+            }
         }
-        Ok(json!({"output": out, "errors": err}))
     }
-}
-
-/// The beginning of a stream as text; the rest is read and let go.
-async fn head(stream: Option<impl AsyncRead + Unpin>) -> String {
-    let Some(mut stream) = stream else { return String::new() };
-    let mut kept = Vec::new();
-    let mut buffer = [0; 4_096];
-    while let Ok(read @ 1..) = stream.read(&mut buffer).await {
-        let room = OUTPUT_MAX.saturating_sub(kept.len()).min(read);
-        kept.extend_from_slice(buffer.get(..room).unwrap_or_default());
-    }
-    String::from_utf8_lossy(&kept).into_owned()
 }
 
 #[async_trait]

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use oag_cluster::Holding;
 use oag_cluster::orders::{Deed, Held, Order, RUNS_SCRIPTS};
-use oag_pilot::{ExecError, Mandate};
+use oag_pilot::{ExecError, Mandate, Outcome};
 use oag_runtime::{OnError, TaskKind};
 use oag_types::{Digest, NodeName, Receipt, ServiceName, Tenant};
 use serde_json::{Value, json};
 
 use crate::FleetExecutor;
 use crate::place::holders;
-use crate::wanted::{Outcome, repeated};
+use crate::spec::ScriptSpec;
 
 /// How long a node may take to let a model go.
 const LEAVE: Duration = Duration::from_secs(30);
@@ -39,7 +39,8 @@ impl FleetExecutor {
         let tick = Duration::from_millis(self.config.tick_ms.max(1));
         let shutdown = self.supervisor.shutdown().clone();
         loop {
-            for task in self.due() {
+            let holdings = self.cluster.holdings();
+            for task in self.due(&holdings) {
                 let executor = Arc::clone(&self);
                 let work = async move {
                     executor.tell(task).await;
@@ -47,7 +48,7 @@ impl FleetExecutor {
                 };
                 self.supervisor.spawn("order", TaskKind::Intake, OnError::Log, work);
             }
-            self.leave_strays();
+            self.leave_strays(&holdings);
             tokio::select! {
                 () = tokio::time::sleep(tick) => {}
                 () = self.wake.notified() => {}
@@ -57,12 +58,11 @@ impl FleetExecutor {
     }
 
     /// The orders that are to be given now; their nodes count as busy from now on.
-    fn due(&self) -> Vec<Task> {
-        let holdings = self.cluster.holdings();
+    fn due(&self, holdings: &[Holding]) -> Vec<Task> {
         let now = self.clock.monotonic();
         let mut tasks = Vec::new();
         for ((tenant, service), unit) in self.units().iter_mut() {
-            for (node, deed) in unit.moves(&holdings, now) {
+            for (node, deed) in unit.moves(holdings, now) {
                 unit.busy.insert(node.clone());
                 let patience = match deed {
                     Deed::Leave { .. } => LEAVE,
@@ -104,8 +104,7 @@ impl FleetExecutor {
     }
 
     /// Models that nodes serve on an order of a service that is gone.
-    fn leave_strays(self: &Arc<Self>) {
-        let holdings = self.cluster.holdings();
+    fn leave_strays(self: &Arc<Self>, holdings: &[Holding]) {
         let strays = {
             let units = self.units();
             let known = |model: &str| units.values().any(|unit| unit.wanted.recipe.model == model);
@@ -142,7 +141,8 @@ impl FleetExecutor {
         self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a script on every node that serves the model, one after the other, until one fails.
+    /// Runs a script on every node that serves the model, one after the other, until one fails. That
+    /// it is begun is written down first, so that it is not run again after a crash.
     pub(crate) async fn run_script(
         &self,
         tenant: &Tenant,
@@ -150,54 +150,51 @@ impl FleetExecutor {
         (script, args): (&str, &[String]),
         mandate: Mandate<'_>,
     ) -> Result<Receipt, ExecError> {
-        let _one = self.applying.lock().await;
-        let (_, spec, mut wanted) = self.present(tenant, service)?;
-        if let Some(outcome) = wanted.outcome(mandate.key) {
-            return repeated(outcome);
-        }
-        let refused = |text: String| Err(ExecError::Refused(text));
-        let Some(script_spec) = spec.scripts.get(script) else {
-            return refused(format!("no script '{script}' in the spec"));
+        let (nodes, file, most) = {
+            let _one = self.applying.lock().await;
+            let (_, spec, mut wanted) = self.present(tenant, service)?;
+            if let Some(outcome) = wanted.outcome(mandate.key) {
+                return outcome.again();
+            }
+            let Some(ScriptSpec { file, timeout_ms }) = spec.scripts.get(script) else {
+                return Err(ExecError::Refused(format!("no script '{script}' in the spec")));
+            };
+            let nodes = self.able_to_run(&wanted.recipe.model)?;
+            wanted.note(mandate.key, Outcome::Begun);
+            self.commit(tenant, service, wanted).await?;
+            (nodes, file.clone(), *timeout_ms)
         };
+        let deed = Deed::Run { script: file, args: args.to_vec(), timeout_ms: most };
+        let patience = Duration::from_millis(most) + LEAVE;
+        let ran = self.run_on(&nodes, deed, mandate.plan, patience).await.map(|after| Receipt {
+            changed: true,
+            detail: format!("ran '{script}' on {} nodes", nodes.len()),
+            before: Value::Null,
+            after,
+        });
+        let _one = self.applying.lock().await;
+        // It may be wanted otherwise by now, or be gone.
+        if let Ok((_, _, mut wanted)) = self.present(tenant, service) {
+            wanted.note(mandate.key, ran.clone().into());
+            self.commit(tenant, service, wanted).await?;
+        }
+        ran.map_err(ExecError::Failed)
+    }
+
+    /// The nodes that serve a model, when all of them run scripts.
+    fn able_to_run(&self, model: &str) -> Result<Vec<NodeName>, ExecError> {
         let holdings = self.cluster.holdings();
-        let nodes: Vec<&Holding> =
-            holders(&wanted.recipe.model, &holdings).map(|holder| holder.node).collect();
+        let nodes: Vec<&Holding> = holders(model, &holdings).map(|holder| holder.node).collect();
         if nodes.is_empty() {
-            return refused("no node serves it, so there is nowhere to run the script".to_owned());
+            let text = "no node serves it, so there is nowhere to run the script";
+            return Err(ExecError::Refused(text.to_owned()));
         }
         let unable = |node: &&&Holding| !node.capabilities.iter().any(|word| word == RUNS_SCRIPTS);
         if let Some(node) = nodes.iter().find(unable) {
-            return refused(format!(
-                "{} runs no scripts: start it with --scripts-dir DIR",
-                node.node
-            ));
+            let text = format!("{} runs no scripts: start it with --scripts-dir DIR", node.node);
+            return Err(ExecError::Refused(text));
         }
-        let nodes: Vec<NodeName> = nodes.into_iter().map(|node| node.node.clone()).collect();
-        wanted.note(mandate.key, Outcome::Begun);
-        self.commit(tenant, service, wanted.clone()).await?;
-        let deed = Deed::Run {
-            script: script_spec.file.clone(),
-            args: args.to_vec(),
-            timeout_ms: script_spec.timeout_ms,
-        };
-        let patience = Duration::from_millis(script_spec.timeout_ms) + LEAVE;
-        let result = self.run_on(&nodes, deed, mandate.plan, patience).await;
-        let outcome = match &result {
-            Ok(after) => Outcome::Done(Receipt {
-                changed: true,
-                detail: format!("ran '{script}' on {} nodes", nodes.len()),
-                before: Value::Null,
-                after: after.clone(),
-            }),
-            Err(why) => Outcome::Failed(why.clone()),
-        };
-        wanted.note(mandate.key, outcome.clone());
-        self.commit(tenant, service, wanted).await?;
-        match outcome {
-            Outcome::Done(receipt) => Ok(receipt),
-            Outcome::Failed(why) => Err(ExecError::Failed(why)),
-            Outcome::Begun => repeated(&outcome),
-        }
+        Ok(nodes.into_iter().map(|node| node.node.clone()).collect())
     }
 
     async fn run_on(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use oag_cluster::orders::{Recipe, Settings};
-use oag_pilot::{ExecError, Operation};
+use oag_pilot::{ExecError, Keys, Operation, Outcome, receipt};
 use oag_types::{Digest, Receipt, Service};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -14,23 +14,6 @@ use crate::spec::ModelSpec;
 const KEYS_MAX: usize = 128;
 /// Generations whose version is remembered.
 const GENERATIONS_MAX: usize = 64;
-
-/// How an operation with a key ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Outcome {
-    /// It was begun and nothing more is known.
-    Begun,
-    Done(Receipt),
-    Failed(String),
-}
-
-/// An idempotency key and what became of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Key {
-    key: String,
-    outcome: Outcome,
-}
 
 /// Everything that is wanted of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,7 +42,7 @@ pub(crate) struct Wanted {
     /// Which version a generation is, the newest last.
     generations: Vec<(u64, String)>,
     #[serde(default)]
-    keys: Vec<Key>,
+    keys: Keys,
 }
 
 impl Wanted {
@@ -84,7 +67,7 @@ impl Wanted {
             plan: entry_digest(service),
             recipe,
             generations: vec![(1, spec.version.clone())],
-            keys: Vec::new(),
+            keys: Keys::default(),
         }
     }
 
@@ -151,14 +134,9 @@ impl Wanted {
     ) -> Result<Receipt, ExecError> {
         let before = self.facts(spec);
         let detail = self.change(service, spec, operation)?;
-        let after = self.facts(spec);
-        let changed = before != after;
-        if changed {
-            self.revision += 1;
-        }
-        let detail = if changed { detail } else { format!("{detail}: it was so already") };
-        let (before, after) = (differing(&before, &after), differing(&after, &before));
-        Ok(Receipt { changed, detail, before, after })
+        let receipt = receipt(&before, &self.facts(spec), detail);
+        self.revision += u64::from(receipt.changed);
+        Ok(receipt)
     }
 
     fn change(
@@ -235,42 +213,18 @@ impl Wanted {
     }
 
     pub(crate) fn outcome(&self, key: &str) -> Option<&Outcome> {
-        self.keys.iter().rev().find(|known| known.key == key).map(|known| &known.outcome)
+        self.keys.outcome(key)
     }
 
     /// Notes what became of a key; the oldest are forgotten.
     pub(crate) fn note(&mut self, key: &str, outcome: Outcome) {
-        self.keys.retain(|known| known.key != key);
-        self.keys.push(Key { key: key.to_owned(), outcome });
-        let surplus = self.keys.len().saturating_sub(KEYS_MAX);
-        self.keys.drain(..surplus);
-    }
-}
-
-/// What is answered for a key that was used before.
-pub(crate) fn repeated(outcome: &Outcome) -> Result<Receipt, ExecError> {
-    match outcome {
-        Outcome::Done(receipt) => Ok(Receipt {
-            changed: false,
-            detail: format!("done before: {}", receipt.detail),
-            ..receipt.clone()
-        }),
-        Outcome::Failed(why) => Err(ExecError::Failed(format!("tried before: {why}"))),
-        Outcome::Begun => Err(ExecError::Failed(
-            "begun before, and how it ended is not known; it is not done again".to_owned(),
-        )),
+        self.keys.note(key, outcome, KEYS_MAX);
     }
 }
 
 fn entry_digest(service: &Service) -> Digest {
     // A catalogue entry was read from JSON and can be written as such.
     Digest::of(&serde_json::to_vec(service).unwrap_or_default())
-}
-
-/// The facts of one state that are not those of the other.
-fn differing(facts: &BTreeMap<String, Value>, others: &BTreeMap<String, Value>) -> Value {
-    let differing = facts.iter().filter(|(name, value)| others.get(*name) != Some(value));
-    Value::Object(differing.map(|(name, value)| (name.clone(), value.clone())).collect())
 }
 
 #[cfg(test)]
@@ -336,9 +290,9 @@ mod tests {
         let receipt = wanted.play(&service, &spec, &Operation::Restart(1)).unwrap();
         assert_eq!((wanted.generation, wanted.since), (2, 2));
         wanted.note("k", Outcome::Done(receipt));
-        assert!(!repeated(wanted.outcome("k").unwrap()).unwrap().changed);
+        assert!(!wanted.outcome("k").unwrap().again().unwrap().changed);
         wanted.note("s", Outcome::Begun);
-        assert!(repeated(wanted.outcome("s").unwrap()).is_err());
+        assert!(wanted.outcome("s").unwrap().again().is_err());
         assert!(wanted.outcome("other").is_none());
     }
 

@@ -20,6 +20,7 @@ mod kind;
 mod kinds;
 mod nodes;
 mod notes;
+mod outcome;
 mod pilot;
 mod planning;
 mod plans;
@@ -47,6 +48,7 @@ pub use index::InHand;
 pub use kind::{ActionKind, Draft, DraftContext};
 pub use kinds::{kind, kinds};
 pub use nodes::{NodeCertificate, NodeRecord, NodeToken};
+pub use outcome::{Keys, Outcome, receipt};
 pub use pilot::{
     CheckpointSink, CrashPoints, LogKeys, NoCrashPoints, Pilot, PilotConfig, PilotParts,
 };
