@@ -1,9 +1,9 @@
 //! What runs the models of a node: the one place where engines are made for every kind of node.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use oag_cluster::protocol::Offer;
 use oag_engine::{
     Dialect, OnnxConfig, SetupError, Upstream, UpstreamConfig, UpstreamModel, load_onnx,
@@ -49,6 +49,22 @@ pub async fn onnx(
         tracing::info!(model, about = card.about, "model loaded");
     }
     Ok(engine)
+}
+
+/// The engines of ONNX files, each for the model of its place.
+///
+/// # Errors
+/// When a file cannot be used.
+pub async fn onnx_files(
+    models: &[String],
+    files: &[PathBuf],
+    threads: Option<u32>,
+) -> Result<Vec<Arc<dyn Engine>>> {
+    let mut engines = Vec::new();
+    for (model, file) in models.iter().zip(files) {
+        engines.push(onnx(model, file, threads).await.context("an ONNX model cannot be loaded")?);
+    }
+    Ok(engines)
 }
 
 /// The engines of some models; none for no models.

@@ -18,9 +18,9 @@ mod run;
 mod spool;
 mod state;
 
-pub use engines::{ModelArgs, engines, offer, offers, onnx};
+pub use engines::{ModelArgs, engines, offer, offers, onnx, onnx_files};
 pub use host::{HostLoad, HostMeter, resident_bytes};
 pub use join::{bundle, dial, identity_folder, node_name};
 pub use load::LoadMeter;
 pub use options::{EdgeArgs, JoinArgs, Transport};
-pub use run::{patience, run};
+pub use run::{exit_code, patience, run};

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::time::MissedTickBehavior;
 
 use crate::counted::Counted;
-use crate::engines::{ModelArgs, engines, offers, onnx};
+use crate::engines::{ModelArgs, engines, offers, onnx_files};
 use crate::join::{dial, node_name};
 use crate::load::LoadMeter;
 use crate::log;
@@ -87,6 +87,14 @@ async fn work(
             return Ok(ExitCode::from(1));
         }
     };
+    exit_code(ended)
+}
+
+/// How the process of a node ends when its agent has.
+///
+/// # Errors
+/// When the controller does not take the node.
+pub fn exit_code(ended: Ended) -> Result<ExitCode> {
     match ended {
         Ended::Drained => {
             tracing::info!("drained");
@@ -105,9 +113,8 @@ async fn counted_engines(args: &EdgeArgs, state: &State) -> Result<Arc<Engines>>
         );
     }
     let (here, elsewhere) = args.models.split_at(args.onnx.len());
-    for (model, file) in here.iter().zip(&args.onnx) {
-        let engine = onnx(model, file, None).await;
-        found.put(counted(engine.context("an ONNX model cannot be loaded")?));
+    for engine in onnx_files(here, &args.onnx, None).await? {
+        found.put(counted(engine));
     }
     let models = ModelArgs {
         models: elsewhere,

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use oag_cluster::{Agent, AgentConfig, AgentParts, Dial, Ended};
-use oag_edge::{LoadMeter, ModelArgs, dial, node_name, offers, onnx, patience};
+use oag_cluster::{Agent, AgentConfig, AgentParts, Dial};
+use oag_edge::{LoadMeter, ModelArgs, dial, exit_code, node_name, offers, onnx_files, patience};
 use oag_engine::Local;
 use oag_link::Controller;
 use oag_placement::{Orders, Shelf};
@@ -73,13 +73,7 @@ async fn work(args: &WorkerArgs, controller: Controller) -> Result<ExitCode> {
             return Ok(ExitCode::from(1));
         }
     };
-    match ended {
-        Ended::Drained => {
-            tracing::info!("drained");
-            Ok(ExitCode::SUCCESS)
-        }
-        Ended::Refused(why) => bail!("the controller does not take this worker: {why}"),
-    }
+    exit_code(ended)
 }
 
 /// The agent, with what it may be told.
@@ -137,9 +131,8 @@ async fn engines(args: &WorkerArgs, supervisor: &Supervisor) -> Result<Engines> 
         tracing::info!(model, about = card.about, "model loaded");
         engines.put(Arc::new(engine));
     }
-    for (model, file) in predicting.iter().zip(&args.onnx) {
-        let engine = onnx(model, file, args.threads).await;
-        engines.put(engine.context("an ONNX model cannot be loaded")?);
+    for engine in onnx_files(predicting, &args.onnx, args.threads).await? {
+        engines.put(engine);
     }
     let elsewhere = ModelArgs {
         models: elsewhere,

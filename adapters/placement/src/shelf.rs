@@ -94,7 +94,6 @@ impl Shelf {
             let text = format!("{model:?} is on this node's command line");
             return Err(EngineError::refused("model", text));
         }
-        let digest = recipe.digest();
         if let Some(told) = self.told().get_mut(&model).filter(|told| told.recipe == recipe) {
             // It is there already, by an earlier order.
             told.held.generation = told.held.generation.max(generation);
@@ -102,15 +101,15 @@ impl Shelf {
             (self.changed)();
             return Ok(());
         }
-        self.put(generation, recipe, digest).await
+        self.put(generation, recipe).await
     }
 
     /// Starts the engine of a model anew.
     pub(crate) async fn restart(&self, generation: u64, model: &str) -> Result<(), EngineError> {
         let _one = self.one.lock().await;
-        let known = self.told().get(model).map(|told| (told.recipe.clone(), told.held.recipe));
-        let Some((recipe, digest)) = known else { return Err(self.not_there(model)) };
-        self.put(generation, recipe, digest).await
+        let known = self.told().get(model).map(|told| told.recipe.clone());
+        let Some(recipe) = known else { return Err(self.not_there(model)) };
+        self.put(generation, recipe).await
     }
 
     /// Serves a model that is there with other settings.
@@ -171,12 +170,7 @@ impl Shelf {
     }
 
     /// Loads a model and puts it in the place of what was there.
-    async fn put(
-        &self,
-        generation: u64,
-        recipe: Recipe,
-        digest: Digest,
-    ) -> Result<(), EngineError> {
+    async fn put(&self, generation: u64, recipe: Recipe) -> Result<(), EngineError> {
         let path = self.file(&recipe)?;
         let settings = Settings::read(&recipe.settings);
         let settings = settings
@@ -186,7 +180,8 @@ impl Shelf {
         }
         let (engine, offer) = self.starter.start(&recipe.model, &path, settings).await?;
         tracing::info!(model = recipe.model, file = recipe.file, generation, "model loaded");
-        let held = Held { generation, recipe: digest, file: recipe.file.clone(), leaving: false };
+        let (digest, file) = (recipe.digest(), recipe.file.clone());
+        let held = Held { generation, recipe: digest, file, leaving: false };
         // Answers that the engine before it is giving go on.
         self.engines.put(Arc::clone(&engine));
         self.told().insert(recipe.model.clone(), Told { engine, offer, held, recipe });

@@ -117,7 +117,7 @@ pub trait Engine: Send + Sync + 'static {
     }
 
     /// Of which requests ([`crate::Context::request`]) it still remembers the prompts, so that
-    /// prompts that begin alike are read faster; none where it does not tell.
+    /// prompts that begin alike are read faster; none where it never tells.
     fn kept(&self) -> Option<Vec<String>> {
         None
     }

@@ -27,8 +27,11 @@ struct Known {
 }
 
 impl Remembered {
-    /// A request is begun.
-    pub(super) fn begin(&self, request: &Generation) {
+    /// A request is begun. Nothing is kept of one whose engine does not tell what it remembers.
+    pub(super) fn begin(&self, request: &Generation, engines: &Engines) {
+        if kept(engines, &request.model).is_none() {
+            return;
+        }
         let hashes = prefixes(request);
         if hashes.is_empty() {
             return;
@@ -55,8 +58,7 @@ impl Remembered {
     pub(super) fn add(&self, load: &mut Load, engines: &Engines) {
         let known = self.lock();
         for model in &mut load.models {
-            let kept = engines.of(&model.model).ok().and_then(|entry| entry.engine.kept());
-            let Some(kept) = kept else { continue };
+            let Some(kept) = kept(engines, &model.model) else { continue };
             let running = known.running.iter().filter(|(of, _)| *of == model.model);
             let requests = kept.iter().chain(running.map(|(_, request)| request));
             let lists: Vec<&Vec<u64>> =
@@ -68,6 +70,11 @@ impl Remembered {
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The requests whose prompts the engine of a model remembers, where it tells.
+fn kept(engines: &Engines, model: &str) -> Option<Vec<String>> {
+    engines.of(model).ok()?.engine.kept()
 }
 
 /// Every hash once, those of the shortest beginnings first: what is left out is what helps least.

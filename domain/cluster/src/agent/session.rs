@@ -184,7 +184,7 @@ impl Talk<'_> {
         let leases = Arc::clone(&self.agent.leases);
         let engines = Arc::clone(&self.agent.parts.engines);
         let remembered = Arc::clone(&self.agent.remembered);
-        remembered.begin(&work.request);
+        remembered.begin(&work.request, &engines);
         let (model, request) = (work.request.model.clone(), work.request.context.request.clone());
         let task = async move {
             carry_out(&engines, &leases, work, stop).await;

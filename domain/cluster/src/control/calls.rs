@@ -149,13 +149,11 @@ impl Cluster {
             return Err(EngineError::Overloaded { retry_after: Duration::from_secs(1) });
         };
         let told = self.lock().tell(&session.node, message(call), self.now());
-        let answered = match told {
-            true => tokio::time::timeout(patience, answer).await,
-            false => {
-                self.0.calls.forget(call);
-                return Err(EngineError::Unavailable("its worker is away".to_owned()));
-            }
-        };
+        if !told {
+            self.0.calls.forget(call);
+            return Err(EngineError::Unavailable("its worker is away".to_owned()));
+        }
+        let answered = tokio::time::timeout(patience, answer).await;
         self.0.calls.forget(call);
         match answered {
             Ok(Ok(reply)) => reply,

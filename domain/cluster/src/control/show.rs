@@ -12,6 +12,7 @@ use oag_types::{GenerationId, NodeName};
 use super::jobs::Job;
 use super::node::{Node, Offered};
 use super::state::State;
+use crate::orders::LOADS_MODELS;
 use crate::views::{
     FleetFigures, Holding, LeaseView, ModelView, NodeModel, NodeView, QueueLine, QueueView,
 };
@@ -22,26 +23,29 @@ impl State {
         for lease in self.jobs.iter().filter_map(|(task, job)| lease(*task, job, now)) {
             leases.entry(lease.node.clone()).or_default().push(lease);
         }
-        let show = |node: &Node| self.show(node, leases.remove(&node.name), now);
+        let mut of = |node: &NodeName| leases.remove(node).unwrap_or_default();
+        let show = |node: &Node| self.show(node, of(&node.name), now);
         self.nodes.values().map(show).collect()
     }
 
     pub(super) fn node(&self, name: &NodeName, now: Moment) -> Option<NodeView> {
         let node = self.nodes.get(name)?;
         let leases = self.jobs.iter().filter_map(|(task, job)| lease(*task, job, now));
-        Some(self.show(node, Some(leases.filter(|lease| lease.node == *name).collect()), now))
+        Some(self.show(node, leases.filter(|lease| lease.node == *name).collect(), now))
     }
 
     pub(super) fn listed(&self) -> (usize, usize) {
-        let linked = |name: &str| {
-            let name = NodeName::try_from(name.to_owned()).ok();
-            name.and_then(|name| self.nodes.get(&name)).is_some_and(|node| node.link.is_some())
-        };
-        let absent = self.inventory.hosts().filter(|(host, _)| !linked(host)).count();
+        let linked = |name| self.nodes.get(name).is_some_and(|node: &Node| node.link.is_some());
+        let absent = self.inventory.hosts().filter(|(host, _)| !linked(*host)).count();
         (self.inventory.len(), absent)
     }
 
+    /// Of the nodes that take orders about models alone: of ten thousand they may be a few.
     pub(super) fn holdings(&self) -> Vec<Holding> {
+        let told = |node: &&Node| {
+            node.capabilities.iter().any(|word| word == LOADS_MODELS)
+                || node.offers.values().any(|offered| offered.offer.held.is_some())
+        };
         let held = |(model, offered): (&String, &Offered)| {
             let held = offered.offer.held.clone();
             (model.clone(), held)
@@ -54,7 +58,7 @@ impl State {
             role: node.role,
             models: node.offers.iter().map(held).collect(),
         };
-        self.nodes.values().map(holding).collect()
+        self.nodes.values().filter(told).map(holding).collect()
     }
 
     pub(super) fn first_card(&self, model: &str) -> Option<ModelCard> {
@@ -141,7 +145,7 @@ impl State {
         self.scheduler.predictor()
     }
 
-    fn show(&self, node: &Node, leases: Option<Vec<LeaseView>>, now: Moment) -> NodeView {
+    fn show(&self, node: &Node, leases: Vec<LeaseView>, now: Moment) -> NodeView {
         NodeView {
             name: node.name.clone(),
             role: node.role,
@@ -157,7 +161,7 @@ impl State {
             cpu: node.load.cpu,
             memory: node.load.memory,
             models: node.offers.values().map(|offered| self.show_model(node, offered)).collect(),
-            leases: leases.unwrap_or_default(),
+            leases,
         }
     }
 

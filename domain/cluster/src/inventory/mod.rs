@@ -46,7 +46,7 @@ pub struct Listed {
 /// Hosts with their roles and groups. A node is the host of its name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Inventory {
-    hosts: BTreeMap<String, Listed>,
+    hosts: BTreeMap<NodeName, Listed>,
 }
 
 /// What is wrong with an inventory.
@@ -102,12 +102,12 @@ impl Inventory {
     /// What it says of a node.
     #[must_use]
     pub fn of(&self, node: &NodeName) -> Option<&Listed> {
-        self.hosts.get(node.as_str())
+        self.hosts.get(node)
     }
 
     /// Every host, by name.
-    pub fn hosts(&self) -> impl Iterator<Item = (&str, &Listed)> {
-        self.hosts.iter().map(|(host, listed)| (host.as_str(), listed))
+    pub fn hosts(&self) -> impl Iterator<Item = (&NodeName, &Listed)> {
+        self.hosts.iter()
     }
 
     /// How many hosts there are.
@@ -154,12 +154,12 @@ impl Raw {
         }
         let mut listed = BTreeMap::new();
         for (host, (groups, roles)) in hosts {
-            if NodeName::try_from(host.clone()).is_err() {
+            let Ok(node) = NodeName::try_from(host.clone()) else {
                 let text = format!(
                     "'{host}' cannot be a node: use lower-case letters, digits, '.', '_' and '-'"
                 );
                 return Err(InventoryError::whole(text));
-            }
+            };
             let own = self.roles.get(&host).map(|text| role(text)).transpose()?;
             let groups = groups.into_iter().map(str::to_owned).collect();
             let mut roles = roles.into_iter();
@@ -172,7 +172,7 @@ impl Raw {
                 }
                 (None, first, _) => first,
             };
-            listed.insert(host, Listed { role, groups });
+            listed.insert(node, Listed { role, groups });
         }
         Ok(Inventory { hosts: listed })
     }
@@ -217,7 +217,7 @@ mod tests {
 
     fn lines(text: &str) -> Vec<String> {
         let inventory = Inventory::parse(text).unwrap();
-        let line = |(host, listed): (&str, &Listed)| {
+        let line = |(host, listed): (&NodeName, &Listed)| {
             let role = listed.role.map_or("-".to_owned(), |role| format!("{role:?}"));
             format!("{host} {role} {}", listed.groups.join(","))
         };

@@ -337,6 +337,7 @@ async fn a_prompt_goes_where_its_beginning_is_remembered() {
     assert_eq!((begun(holder), begun(other)), (5, 0));
     // Once it is with the other, and the first says that it has forgotten it.
     assert!(world.cluster.cordon(&name(first), true));
+    *other.engine.kept.lock().unwrap() = Some(Vec::new());
     read(ask("elsewhere").await.unwrap()).await.unwrap();
     assert!(world.cluster.cordon(&name(first), false));
     *holder.engine.kept.lock().unwrap() = Some(Vec::new());

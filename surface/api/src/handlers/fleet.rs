@@ -6,7 +6,7 @@ use http::StatusCode;
 use oag_cluster::{Cluster, LeaseView, ModelView, NodeView, QueueView};
 use oag_guard::permissions;
 use oag_pilot::NodeCertificate;
-use oag_serve::Entry;
+use oag_serve::Engine as _;
 use oag_types::{Code, NodeName, Problem, Tenant};
 use serde::Deserialize;
 
@@ -244,21 +244,24 @@ async fn make_token(
 
 async fn list_models(State(api): State<Api>, session: Session) -> Answer<Response> {
     session.require(&api, permissions::NODE_VIEW, None).await?;
-    let mut items = fleet(&api)?.models_of_fleet();
+    let fleet = fleet(&api)?;
+    let mut items = fleet.models_of_fleet();
     // What this process runs by itself, such as the built-in one.
-    for Entry { card, engine } in api.engines.models() {
-        if items.iter().any(|model| model.name == card.name) {
-            continue;
-        }
+    for engine in api.engines.all().iter().filter(|engine| engine.name() != fleet.name()) {
         let stats = engine.stats();
-        items.push(ModelView {
-            name: card.name,
-            nodes: Vec::new(),
-            slots: stats.slots as usize,
-            busy: stats.busy as usize,
-            waiting: stats.waiting as usize,
-            window_tokens: card.window_tokens.map_or(0, u64::from),
-        });
+        for card in engine.models() {
+            if items.iter().any(|model| model.name == card.name) {
+                continue;
+            }
+            items.push(ModelView {
+                name: card.name,
+                nodes: Vec::new(),
+                slots: stats.slots as usize,
+                busy: stats.busy as usize,
+                waiting: stats.waiting as usize,
+                window_tokens: card.window_tokens.map_or(0, u64::from),
+            });
+        }
     }
     items.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(json(&ItemsView { items }))

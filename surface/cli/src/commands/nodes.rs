@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use oag_cluster::{Inventory, Listed};
+use oag_types::NodeName;
 use serde_json::{Value, json};
 
 use super::get::{self, GetArgs};
@@ -92,7 +93,7 @@ fn inventory(args: &InventoryArgs, terminal: &Terminal) -> anyhow::Result<Exit> 
         .map_err(|error| Trouble::usage(format!("{}: {error}", args.file.display())))?;
     let inventory = Inventory::parse(&text)
         .map_err(|error| Trouble::usage(format!("{}: {error}", args.file.display())))?;
-    let host = |(name, listed): (&str, &Listed)| json!({"name": name, "role": listed.role, "groups": listed.groups});
+    let host = |(name, listed): (&NodeName, &Listed)| json!({"name": name, "role": listed.role, "groups": listed.groups});
     let hosts: Vec<Value> = inventory.hosts().map(host).collect();
     let names = || hosts.iter().map(|host| host.text("/name")).collect::<Vec<_>>().join("\n");
     let lines = || {

@@ -6,6 +6,7 @@ mod acts;
 mod errors;
 mod harness;
 mod help;
+mod models;
 mod offline;
 mod rules;
 mod views;
