@@ -16,7 +16,7 @@ for line in sys.stdin:
     if said["reason"] == "build-script-executed" and "llama-cpp-sys-2" in said["package_id"]:
         print(said["out_dir"])
 ' < <(cargo build --release --locked -p oag-bench --features llama --message-format json)
-    cargo metadata --format-version 1 --locked | python3 -c '
+    cargo metadata --format-version 1 --locked --all-features | python3 -c '
 import json, pathlib, sys
 
 for package in json.load(sys.stdin)["packages"]:

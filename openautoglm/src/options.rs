@@ -119,6 +119,10 @@ pub(crate) struct WorkerArgs {
     /// Threads that a GGUF or ONNX model calculates with; one for each core unless told.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) threads: Option<u32>,
+    /// Layers of GGUF models that a graphics processor calculates: all where there is one and the
+    /// build has the feature `cuda`, unless told; 0 for none.
+    #[arg(long, value_name = "N")]
+    pub(crate) gpu_layers: Option<u32>,
     /// An OpenAI-compatible server that runs the models without a file, up to the version, such as
     /// `http://127.0.0.1:8000/v1`; its key in OPENAUTOGLM_UPSTREAM_KEY.
     #[arg(long, value_name = "URL")]

@@ -60,6 +60,7 @@ impl Starter for EngineStarter {
         args.max_tokens = settings.window_tokens.unwrap_or(args.max_tokens);
         args.slots = settings.slots.or(args.slots);
         args.threads = settings.threads.or(args.threads);
+        args.gpu_layers = settings.gpu_layers.or(args.gpu_layers);
         args.memory = match settings.memory {
             Some(MemoryForm::F32) => Memory::F32,
             Some(MemoryForm::F16) => Memory::F16,
@@ -89,6 +90,7 @@ pub(crate) fn local_config(args: &WorkerArgs, model: &str, file: &Path) -> Local
     config.window_tokens = Some(args.max_tokens);
     config.slots = args.slots.unwrap_or(config.slots);
     config.threads = args.threads;
+    config.gpu_layers = args.gpu_layers;
     config.memory = match args.memory {
         Memory::F32 => MemoryKind::F32,
         Memory::F16 => MemoryKind::F16,

@@ -57,7 +57,7 @@ pub struct ModelSpec {
     /// Other versions.
     #[serde(default)]
     pub versions: BTreeMap<String, VersionSpec>,
-    /// Settings by name: `slots`, `window_tokens`, `threads`, `memory`.
+    /// Settings by name: `slots`, `window_tokens`, `threads`, `gpu_layers`, `memory`.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
     /// Only nodes of one of these groups; none: of any.

@@ -42,6 +42,6 @@ pub use gate::{Gate, Membership, Peer};
 pub use inventory::{Inventory, InventoryError, Listed};
 pub use kept::{KeptAnswer, KeptError, KeptState, KeptStore};
 pub use views::{
-    FleetFigures, Holding, LeaseView, ModelView, NodeModel, NodeState, NodeView, QueueLine,
-    QueueView,
+    FleetFigures, GroupView, Holding, LeaseView, ModelView, NodeModel, NodeState, NodeView,
+    QueueLine, QueueView,
 };

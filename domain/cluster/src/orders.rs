@@ -49,6 +49,8 @@ pub struct Settings {
     pub window_tokens: Option<u32>,
     /// `threads`: threads that calculate.
     pub threads: Option<u32>,
+    /// `gpu_layers`: layers that a graphics processor calculates.
+    pub gpu_layers: Option<u32>,
     /// `memory`: in what form a model's memory of what it read is kept.
     pub memory: Option<MemoryForm>,
 }
@@ -80,6 +82,9 @@ impl Settings {
                 "slots" => read.slots = number()?,
                 "window_tokens" => read.window_tokens = number()?,
                 "threads" => read.threads = number()?,
+                // None of them is a number of layers as well.
+                "gpu_layers" if text == "0" => read.gpu_layers = Some(0),
+                "gpu_layers" => read.gpu_layers = number()?,
                 "memory" => {
                     read.memory = Some(match text.as_str() {
                         "f32" => MemoryForm::F32,
@@ -92,7 +97,8 @@ impl Settings {
                     });
                 }
                 _ => {
-                    let problem = "is not known; there are slots, window_tokens, threads, memory";
+                    let problem = "is not known; there are slots, window_tokens, threads, \
+                                   gpu_layers, memory";
                     return Err((name.clone(), problem.to_owned()));
                 }
             }
@@ -211,8 +217,10 @@ mod tests {
         let map = |pairs: &[(&str, &str)]| {
             pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
         };
-        let read = Settings::read(&map(&[("slots", "4"), ("memory", "q8")])).unwrap();
+        let read =
+            Settings::read(&map(&[("slots", "4"), ("memory", "q8"), ("gpu_layers", "0")])).unwrap();
         assert_eq!((read.slots, read.memory, read.threads), (Some(4), Some(MemoryForm::Q8), None));
+        assert_eq!(read.gpu_layers, Some(0));
         for (name, text) in [("slots", "0"), ("threads", "many"), ("memory", "f8"), ("color", "1")]
         {
             let (named, _) = Settings::read(&map(&[(name, text)])).unwrap_err();

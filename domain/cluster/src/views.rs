@@ -64,6 +64,25 @@ pub struct NodeView {
     pub leases: Vec<LeaseView>,
 }
 
+/// Nodes that belong together, by what they or an inventory say.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct GroupView {
+    /// Its name.
+    pub name: String,
+    /// The nodes that belong to it.
+    pub nodes: usize,
+    /// How many of them have a session now.
+    pub connected: usize,
+    /// How many of them can be given work.
+    pub ready: usize,
+    /// The models that they offer, by name.
+    pub models: Vec<String>,
+    /// Answers that they can work on at once.
+    pub slots: usize,
+    /// Answers that they work on.
+    pub busy: usize,
+}
+
 /// A model on a node.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NodeModel {

@@ -207,6 +207,33 @@ async fn a_killed_worker_is_noticed_and_its_unbegun_work_done_elsewhere() {
 }
 
 #[tokio::test]
+async fn queues_and_groups_are_seen_as_they_are_now() {
+    let home = Home::new();
+    let site = home.start().await;
+    let upstream = Counting::start().await;
+    let url = upstream.url();
+    let glm = ["--model", "m", "--upstream", &url, "--slots", "1", "--group", "east"];
+    let _one = worker(&home, &site, "one", &glm);
+    nodes(&site, &[("one", "ready")]).await;
+    let groups = site.get("/api/v1/node-groups").await;
+    let east = json!({"name": "east", "nodes": 1, "connected": 1, "ready": 1, "models": ["m"],
+                      "slots": 1, "busy": 0});
+    assert_eq!(groups["items"], json!([east]));
+    let mut events = site.events("/api/v1/queues?watch=true").await;
+    let mut seen = async |wanted: &dyn Fn(&Value) -> bool| {
+        let wait = async { while !wanted(&events.next().await) {} };
+        tokio::time::timeout(crate::world::LONG, wait).await.unwrap();
+    };
+    let ask = site.post("/api/v1/models/m/generate", json!({"prompt": "count", "max_tokens": 150}));
+    let watched = async {
+        seen(&|list| list["items"][0]["running"][0]["node"] == "one").await;
+        seen(&|list| list["items"][0]["busy"] == 0).await;
+    };
+    let (answer, ()) = tokio::join!(ask, watched);
+    assert_eq!(answer["answer_tokens"], 150);
+}
+
+#[tokio::test]
 async fn operators_see_and_hold_nodes_back() {
     let home = Home::new();
     let site = home.start().await;

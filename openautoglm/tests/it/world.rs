@@ -177,6 +177,30 @@ impl Drop for Home {
     }
 }
 
+/// Documents that come as server-sent events.
+pub(crate) struct Documents {
+    answer: reqwest::Response,
+    text: String,
+}
+
+impl Documents {
+    pub(crate) async fn next(&mut self) -> Value {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let data = event.lines().find_map(|line| line.strip_prefix("data: "));
+                let found = data.map(|data| serde_json::from_str(data).unwrap());
+                self.text = rest.to_owned();
+                if let Some(document) = found {
+                    return document;
+                }
+                continue;
+            }
+            let chunk = self.answer.chunk().await.unwrap().expect("the stream goes on");
+            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+}
+
 /// A running product, asked as its administrator.
 pub(crate) struct Site {
     pub(crate) product: Product,
@@ -232,6 +256,15 @@ impl Site {
 
     pub(crate) async fn put(&self, path: &str, body: Value) -> Value {
         self.must(Method::PUT, path, Some(&body)).await
+    }
+
+    /// The documents of a stream of events.
+    pub(crate) async fn events(&self, path: &str) -> Documents {
+        let url = format!("{}{path}", self.product.base_url());
+        let key = self.product.admin_key().unwrap();
+        let answer = self.client.get(url).bearer_auth(key).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        Documents { answer, text: String::new() }
     }
 
     /// Asks until the document is as wanted.

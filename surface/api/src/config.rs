@@ -35,6 +35,8 @@ pub struct ApiConfig {
     pub watchers_max: usize,
     /// Time between two bookmarks of a watch.
     pub bookmark_ms: u64,
+    /// Time between two looks at a list that is sent whole whenever it has changed.
+    pub live_ms: u64,
     /// A watch ends after this time, so that a credential does not outlive itself for long; clients
     /// go on from the last revision they saw.
     pub watch_max_ms: u64,
@@ -104,6 +106,7 @@ impl Default for ApiConfig {
             idempotency_ms: 24 * 3_600_000,
             watchers_max: 256,
             bookmark_ms: 15_000,
+            live_ms: 1_000,
             watch_max_ms: 3_600_000,
             metrics_public: true,
             auth_failures_per_minute: 20,
@@ -165,6 +168,7 @@ impl ApiConfig {
         for (field, value) in [
             ("request_timeout_ms", self.request_timeout_ms),
             ("bookmark_ms", self.bookmark_ms),
+            ("live_ms", self.live_ms),
             ("watch_max_ms", self.watch_max_ms),
         ] {
             if value == 0 {

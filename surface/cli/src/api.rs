@@ -144,8 +144,13 @@ impl Api {
     }
 
     /// Opens a stream of events.
-    pub(crate) async fn events(&self, path: &[&str], from: u64) -> anyhow::Result<Response> {
-        let query = [("watch", "true".to_owned()), ("from_revision", from.to_string())];
+    pub(crate) async fn events(
+        &self,
+        path: &[&str],
+        from: Option<u64>,
+    ) -> anyhow::Result<Response> {
+        let mut query = vec![("watch", "true".to_owned())];
+        query.extend(from.map(|from| ("from_revision", from.to_string())));
         let request = self.request(Method::GET, path, &query);
         self.send(request.header(ACCEPT, "text/event-stream")).await
     }

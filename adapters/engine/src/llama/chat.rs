@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::ser::Formatter;
 use serde_json::{Value, json};
 
+use super::quote::Quote;
 use super::tools::Style;
 
 const NAME: &str = "chat";
@@ -24,6 +25,7 @@ pub(super) struct Chat {
     thinks: bool,
     begin: String,
     end: String,
+    quote: Quote,
 }
 
 impl Chat {
@@ -41,10 +43,11 @@ impl Chat {
                 if token.0 < 0 { Vec::new() } else { vocabulary.token_to_piece(token, true, None) };
             String::from_utf8_lossy(&bytes).into_owned()
         };
-        Self::new(template, shown(vocabulary.bos()), shown(vocabulary.eos()))
+        let ends = (shown(vocabulary.bos()), shown(vocabulary.eos()));
+        Self::new(template, ends, Quote::of(model)?)
     }
 
-    fn new(template: String, begin: String, end: String) -> Result<Self, String> {
+    fn new(template: String, (begin, end): (String, String), quote: Quote) -> Result<Self, String> {
         let style = Style::of(&template);
         let thinks = template.contains("<think>") || template.contains("enable_thinking");
         let mut jinja = Environment::new();
@@ -59,7 +62,7 @@ impl Chat {
         jinja
             .add_template_owned(NAME, template)
             .map_err(|error| format!("its chat template cannot be read: {error}"))?;
-        Ok(Self { jinja, style, thinks, begin, end })
+        Ok(Self { jinja, style, thinks, begin, end, quote })
     }
 
     /// How it wants tools called; none when it knows no tools.
@@ -72,7 +75,7 @@ impl Chat {
         self.thinks
     }
 
-    /// The text that the model goes on from.
+    /// The text that the model goes on from. Marks in what is said are quoted.
     pub(super) fn render(
         &self,
         messages: &[Message],
@@ -83,9 +86,10 @@ impl Chat {
             let problem = format!("the model's chat template does not accept them: {error}");
             EngineError::refused("messages", problem)
         };
-        let messages: Vec<Value> = messages.iter().map(message).collect();
+        let quoted = |value| self.quote.value(value);
+        let messages: Vec<Value> = messages.iter().map(message).map(quoted).collect();
         let tools: Option<Vec<Value>> =
-            (!tools.is_empty()).then(|| tools.iter().map(tool).collect());
+            (!tools.is_empty()).then(|| tools.iter().map(tool).map(quoted).collect());
         let thinking = match thinking {
             Thinking::ModelsChoice => JinjaValue::UNDEFINED,
             Thinking::On => JinjaValue::from(true),
@@ -192,6 +196,11 @@ mod tests {
 
     use super::*;
 
+    fn chat(template: &str) -> Result<Chat, String> {
+        let ends = ("<s>".to_owned(), "</s>".to_owned());
+        Chat::new(template.to_owned(), ends, Quote::new(std::iter::empty())?)
+    }
+
     #[test]
     fn templates_see_what_they_were_made_for() {
         let template = "{% if tools %}{{ tools[0]['function'] | tojson }}\n{% endif %}\
@@ -199,7 +208,7 @@ mod tests {
             {% for call in m.tool_calls %}[{{ call.function.arguments.items() | list }}]{% endfor %}\
             {% if m.tool_call_id is defined %}({{ m.tool_call_id }}){% endif %}\
             {% endfor %}{% if enable_thinking is defined and not enable_thinking %}/quick{% endif %}";
-        let chat = Chat::new(template.to_owned(), "<s>".to_owned(), "</s>".to_owned()).unwrap();
+        let chat = chat(template).unwrap();
         let call = ToolCall { id: "c1".into(), name: "f".into(), arguments: r#"{"a":1}"#.into() };
         let mut asks = Message::new(Role::Assistant, "");
         asks.tool_calls.push(call);
@@ -221,10 +230,9 @@ mod tests {
 
     #[test]
     fn what_a_template_refuses_is_the_callers_to_change() {
-        let template = "{{ raise_exception('roles must alternate') }}".to_owned();
-        let chat = Chat::new(template, String::new(), String::new()).unwrap();
-        let error = chat.render(&[], &[], Thinking::ModelsChoice).unwrap_err();
+        let refuses = chat("{{ raise_exception('roles must alternate') }}").unwrap();
+        let error = refuses.render(&[], &[], Thinking::ModelsChoice).unwrap_err();
         assert!(error.to_string().contains("roles must alternate"), "{error}");
-        assert!(Chat::new("{% nothing %}".into(), String::new(), String::new()).is_err());
+        assert!(chat("{% nothing %}").is_err());
     }
 }

@@ -1,13 +1,16 @@
 //! From a request to what is worked on.
 
-use oag_serve::{EngineError, Generation, Input, Limits, ToolChoice};
+use oag_serve::{EngineError, Generation, Input, Limits, Tool, ToolChoice};
 
+use super::chat::Chat;
 use super::draw::Draw;
+use super::forced;
 use super::model::Model;
 use super::outlet::Outlet;
 use super::piece::Piece;
 use super::scan::Scan;
 use super::shape::Shape;
+use super::tools::Style;
 
 /// Most stop texts of a request, and bytes of each.
 const STOPS_MAX: usize = 16;
@@ -22,11 +25,15 @@ pub(super) fn piece(
     asked: &Generation,
 ) -> Result<(Piece, Option<oag_serve::Ending>), EngineError> {
     check(asked)?;
-    let (text, begins) = match &asked.input {
-        Input::Text(text) => (text.clone(), true),
-        Input::Chat { .. } => (conversation(model, asked)?, false),
+    let (text, tokens) = match &asked.input {
+        // Whoever continues text writes the marks as well.
+        Input::Text(text) => (text.clone(), model.tokens(text, true)),
+        Input::Chat { .. } => {
+            let text = conversation(model, asked)?;
+            let tokens = model.prompt_tokens(&text);
+            (text, tokens)
+        }
     };
-    let tokens = model.tokens(&text, begins);
     let prompt = tokens.len();
     let window = usize::try_from(model.window).unwrap_or(usize::MAX);
     if tokens.is_empty() {
@@ -37,7 +44,11 @@ pub(super) fn piece(
             format!("has {prompt} tokens; the model's window holds {window} with the answer");
         return Err(EngineError::refused("input", problem));
     }
-    let scan = scan(model, asked, &text, &tokens)?;
+    let scan = scan(model, asked, &text, &tokens);
+    let shape = match call(model, asked, inside_thought(&text))? {
+        Some(call) => Some(call),
+        None => Shape::of(model, &asked.format)?,
+    };
     let count = |tokens: Option<u32>| {
         tokens.and_then(|tokens| usize::try_from(tokens).ok()).unwrap_or(window)
     };
@@ -51,7 +62,7 @@ pub(super) fn piece(
         logprobs: asked.logprobs.map(usize::from),
         draw: Draw::new(asked.sampling)?,
         outlet: Outlet::new(scan),
-        shape: Shape::of(model, &asked.format)?,
+        shape,
         sequence: None,
         known: 0,
         reused: None,
@@ -88,11 +99,7 @@ fn conversation(model: &Model, asked: &Generation) -> Result<String, EngineError
     })?;
     let tools = match tool_choice {
         ToolChoice::Never => &[],
-        ToolChoice::Auto => &**tools,
-        ToolChoice::Required | ToolChoice::Named(_) => {
-            let problem = "this engine leaves it to the model whether it calls tools";
-            return Err(EngineError::refused("tool_choice", problem));
-        }
+        ToolChoice::Auto | ToolChoice::Required | ToolChoice::Named(_) => &**tools,
     };
     if !tools.is_empty() && chat.style().is_none() {
         return Err(EngineError::refused("tools", "this model's chat template knows no tools"));
@@ -100,18 +107,46 @@ fn conversation(model: &Model, asked: &Generation) -> Result<String, EngineError
     chat.render(messages, tools, asked.thinking)
 }
 
+/// Whether a prompt ends in the middle of a thought.
+fn inside_thought(prompt: &str) -> bool {
+    prompt.trim_end().ends_with("<think>")
+}
+
+/// The form of an answer that must call a tool; none where it need not.
+fn call(model: &Model, asked: &Generation, thinks: bool) -> Result<Option<Shape>, EngineError> {
+    let Input::Chat { tools, tool_choice, .. } = &asked.input else { return Ok(None) };
+    let refuse = |problem: String| Err(EngineError::refused("tool_choice", problem));
+    let wanted: Vec<&Tool> = match tool_choice {
+        ToolChoice::Auto | ToolChoice::Never => return Ok(None),
+        ToolChoice::Required if tools.is_empty() => {
+            return refuse("a call is required, and there are no tools".to_owned());
+        }
+        ToolChoice::Required => tools.iter().collect(),
+        ToolChoice::Named(name) => match tools.iter().find(|tool| tool.name == *name) {
+            Some(tool) => vec![tool],
+            None => return refuse(format!("there is no tool {name:?}")),
+        },
+    };
+    let style = model.chat.as_ref().ok().and_then(Chat::style).unwrap_or(Style::Json);
+    let grammar = forced::grammar(style, &wanted, thinks)?;
+    match Shape::by(model, &grammar) {
+        Some(shape) => Ok(Some(shape)),
+        None => refuse("this engine cannot write a call of these tools".to_owned()),
+    }
+}
+
 fn scan(
     model: &Model,
     asked: &Generation,
     prompt: &str,
     tokens: &[llama_cpp_2::token::LlamaToken],
-) -> Result<Scan, EngineError> {
+) -> Scan {
     let mut scan = Scan::new(&asked.limits.stop);
     let (Input::Chat { tools, tool_choice, .. }, Ok(chat)) = (&asked.input, &model.chat) else {
-        return Ok(scan);
+        return scan;
     };
     if chat.thinks() {
-        scan = scan.with_thoughts(prompt.trim_end().ends_with("<think>"));
+        scan = scan.with_thoughts(inside_thought(prompt));
     }
     if let Some(style) = chat.style()
         && !tools.is_empty()
@@ -124,5 +159,5 @@ fn scan(
         });
         scan = scan.with_tools(style, names, hash);
     }
-    Ok(scan)
+    scan
 }

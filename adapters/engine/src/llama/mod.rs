@@ -4,6 +4,7 @@
 mod chat;
 mod draw;
 mod embed;
+mod forced;
 mod job;
 mod log;
 mod memory;
@@ -12,6 +13,7 @@ mod outlet;
 #[cfg(test)]
 mod outlet_tests;
 mod piece;
+mod quote;
 mod scan;
 mod shape;
 mod tools;

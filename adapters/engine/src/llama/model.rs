@@ -10,14 +10,17 @@ use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::token::LlamaToken;
+use llama_cpp_2::{LlamaBackendDevice, LlamaBackendDeviceType};
 
 use super::chat::Chat;
-use super::log;
+use super::{log, quote};
 use crate::frames::Loaded;
 use crate::local::{LocalConfig, MemoryKind};
 
 /// The window where the settings name none, if the model's own is not smaller.
 const WINDOW_DEFAULT: u32 = 8_192;
+/// More than any model has.
+const ALL_LAYERS: u32 = 9_999;
 /// Ways to attend, as llama.cpp numbers them.
 const EXACT: i32 = 0;
 const AS_IT_FITS: i32 = -1;
@@ -34,6 +37,8 @@ pub(super) struct Model {
     pub(super) chat: Result<Chat, String>,
     pub(super) window: u32,
     pub(super) threads: i32,
+    /// The graphics processor that takes part.
+    gpu: Option<String>,
     /// Whether what it remembers can be cut anywhere.
     reuses: bool,
 }
@@ -51,7 +56,13 @@ impl Model {
             backend.void_logs();
             return Err(no_kernels());
         }
-        let params = LlamaModelParams::default().with_n_gpu_layers(0);
+        let gpu = gpu();
+        if gpu.is_none() && config.gpu_layers.is_some_and(|layers| layers > 0) {
+            backend.void_logs();
+            return Err(no_gpu());
+        }
+        let layers = gpu.as_ref().map_or(0, |_| config.gpu_layers.unwrap_or(ALL_LAYERS));
+        let params = LlamaModelParams::default().with_n_gpu_layers(layers);
         let llama = LlamaModel::load_from_file(&backend, &config.file, &params).map_err(|_| {
             let said = log::last_words().unwrap_or_else(|| "it is not a whole model".to_owned());
             format!("{} cannot be loaded: {said}", config.file.display())
@@ -66,7 +77,8 @@ impl Model {
         let threads = config.threads.unwrap_or_else(|| u32::try_from(cores).unwrap_or(1));
         let threads = i32::try_from(threads).unwrap_or(1);
         let reuses = !llama.is_recurrent() && !llama.is_hybrid();
-        Ok(Self { config, llama, backend, chat, window, threads, reuses })
+        let gpu = gpu.filter(|_| layers > 0);
+        Ok(Self { config, llama, backend, chat, window, threads, gpu, reuses })
     }
 
     /// A context for answers, warm.
@@ -111,8 +123,9 @@ impl Model {
         let name = self.llama.meta_val_str("general.name").unwrap_or_default();
         let kind = self.llama.meta_val_str("general.architecture").unwrap_or_default();
         let million = self.llama.n_params() / 1_000_000;
+        let gpu = self.gpu.as_ref().map_or(String::new(), |gpu| format!(", {gpu}"));
         let about = format!(
-            "{} ({name}, {kind}, {million} million parameters, {} threads)",
+            "{} ({name}, {kind}, {million} million parameters, {} threads{gpu})",
             self.config.file.display(),
             self.threads,
         );
@@ -172,6 +185,13 @@ impl Model {
     pub(super) fn tokens(&self, text: &str, begins: bool) -> Vec<LlamaToken> {
         self.llama.vocab().tokenize(text.as_bytes(), begins, true)
     }
+
+    /// The tokens of a conversation as the template puts it.
+    pub(super) fn prompt_tokens(&self, text: &str) -> Vec<LlamaToken> {
+        let vocabulary = self.llama.vocab();
+        let part = |(part, marks): (&str, bool)| vocabulary.tokenize(part.as_bytes(), false, marks);
+        quote::parts(text).flat_map(part).collect()
+    }
 }
 
 fn check_file(file: &Path) -> Result<(), String> {
@@ -208,6 +228,22 @@ fn load_kernels() -> Result<(), String> {
 fn has_kernels(place: &Path) -> bool {
     let Ok(files) = std::fs::read_dir(place) else { return false };
     files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("libggml-cpu-"))
+}
+
+/// The first graphics processor that can calculate.
+fn gpu() -> Option<String> {
+    let is_gpu = |device: &LlamaBackendDevice| {
+        use LlamaBackendDeviceType::{Gpu, IntegratedGpu};
+        matches!(device.device_type, Gpu | IntegratedGpu)
+    };
+    let devices = llama_cpp_2::list_llama_ggml_backend_devices();
+    devices.into_iter().find(is_gpu).map(|device| device.description)
+}
+
+fn no_gpu() -> String {
+    "there is no graphics processor that can be used; leave gpu_layers out, or build with the \
+     feature `cuda` and look at its driver"
+        .to_owned()
 }
 
 fn no_kernels() -> String {

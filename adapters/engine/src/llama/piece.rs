@@ -124,16 +124,13 @@ impl Piece {
 
     fn over(&mut self, finish: Finish) -> Outcome {
         let delta = self.outlet.finish();
-        let finish = if finish == Finish::Stop && self.outlet.has_called() {
-            Finish::ToolCalls
-        } else {
-            finish
-        };
+        let called = self.outlet.has_called();
         if finish == Finish::Stop
-            && let Some(problem) = self.shape.as_ref().and_then(Shape::problem)
+            && let Some(problem) = self.shape.as_ref().and_then(|shape| shape.problem(called))
         {
             return Outcome::Broken(EngineError::BrokeOff(problem));
         }
+        let finish = if finish == Finish::Stop && called { Finish::ToolCalls } else { finish };
         Outcome::Over(delta, self.ending(finish))
     }
 

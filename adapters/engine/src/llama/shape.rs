@@ -1,10 +1,12 @@
 //! Answers that must have a form: tokens that would leave it are not drawn.
 
+use jsonschema::Validator;
 use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token::data::LlamaTokenData;
 use llama_cpp_2::token::data_array::LlamaTokenDataArray;
 use oag_serve::{EngineError, Format};
+use serde_json::{Value, json};
 
 use super::model::Model;
 
@@ -13,6 +15,8 @@ use super::model::Model;
 pub(super) struct Shape {
     grammar: LlamaSampler,
     text: Vec<u8>,
+    /// What the whole answer must be; none: a tool call.
+    wanted: Option<Validator>,
 }
 
 impl Shape {
@@ -20,14 +24,23 @@ impl Shape {
     pub(super) fn of(model: &Model, format: &Format) -> Result<Option<Self>, EngineError> {
         let schema = match format {
             Format::Text => return Ok(None),
-            Format::Json => serde_json::json!({"type": "object"}).to_string(),
-            Format::Schema { schema, .. } => schema.to_string(),
+            Format::Json => &json!({"type": "object"}),
+            Format::Schema { schema, .. } => schema,
         };
-        let refuse = || EngineError::refused("schema", "this engine cannot write to this schema");
-        let grammar = llama_cpp_2::json_schema_to_grammar(&schema).map_err(|_| refuse())?;
-        let grammar =
-            LlamaSampler::grammar(&model.llama, &grammar, "root").map_err(|_| refuse())?;
-        Ok(Some(Self { grammar, text: Vec::new() }))
+        let refuse = |why: String| EngineError::refused("schema", why);
+        let validator = validator(schema).map_err(refuse)?;
+        let impossible = || refuse("this engine cannot write to this schema".to_owned());
+        let grammar = llama_cpp_2::json_schema_to_grammar(&schema.to_string());
+        let grammar = grammar.map_err(|_| impossible())?;
+        let mut shape = Self::by(model, &grammar).ok_or_else(impossible)?;
+        shape.wanted = Some(validator);
+        Ok(Some(shape))
+    }
+
+    /// One that a grammar describes; none where it cannot be read.
+    pub(super) fn by(model: &Model, grammar: &str) -> Option<Self> {
+        let grammar = LlamaSampler::grammar(&model.llama, grammar, "root").ok()?;
+        Some(Self { grammar, text: Vec::new(), wanted: None })
     }
 
     /// Whether the answer may go on with a token.
@@ -55,9 +68,37 @@ impl Shape {
         self.text.extend_from_slice(text);
     }
 
-    /// What is wrong with the whole answer.
-    pub(super) fn problem(&self) -> Option<String> {
-        let read = serde_json::from_slice::<serde_json::Value>(&self.text);
-        read.err().map(|error| format!("what the model wrote is not JSON: {error}"))
+    /// What is wrong with the whole answer; `called`: it was a tool call.
+    pub(super) fn problem(&self, called: bool) -> Option<String> {
+        let Some(wanted) = &self.wanted else {
+            return (!called).then(|| "the model was to call a tool and did not".to_owned());
+        };
+        match serde_json::from_slice::<Value>(&self.text) {
+            Err(error) => Some(format!("what the model wrote is not JSON: {error}")),
+            Ok(value) => wanted.validate(&value).err().map(|error| {
+                let place = error.instance_path().to_string();
+                format!("what the model wrote does not fit the schema: {error} at '{place}'")
+            }),
+        }
+    }
+}
+
+/// What checks whole answers. Schemas that lie elsewhere are not fetched.
+fn validator(schema: &Value) -> Result<Validator, String> {
+    jsonschema::validator_for(schema).map_err(|error| format!("is no JSON Schema: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemas_are_read_and_nothing_is_fetched() {
+        assert!(
+            validator(&json!({"type": "integer", "multipleOf": 5})).unwrap().is_valid(&json!(10))
+        );
+        let wrong = validator(&json!({"type": "nothing"})).unwrap_err();
+        assert!(wrong.contains("JSON Schema"), "{wrong}");
+        assert!(validator(&json!({"$ref": "http://127.0.0.1:1/schema.json"})).is_err());
     }
 }

@@ -59,6 +59,10 @@ pub struct LocalConfig {
     /// Threads that calculate; none: one for each core that this process may use.
     #[serde(default)]
     pub threads: Option<u32>,
+    /// Layers of the model that a graphics processor calculates; none: all, where there is one
+    /// and the build can use it. With 0 it is left alone.
+    #[serde(default)]
+    pub gpu_layers: Option<u32>,
     /// Whether texts can be turned into vectors.
     #[serde(default)]
     pub embeds: bool,
@@ -139,6 +143,7 @@ impl LocalConfig {
             step_tokens: step_tokens(),
             kept_max: kept_max(),
             threads: None,
+            gpu_layers: None,
             embeds: false,
             program: None,
             load_ms: load_ms(),

@@ -108,6 +108,19 @@ async fn a_file_that_is_no_model_is_named_with_what_is_wrong() {
     assert!(error.contains("cannot be read"), "{error}");
 }
 
+#[cfg(not(feature = "cuda"))]
+#[tokio::test]
+async fn a_graphics_processor_that_is_asked_for_must_be_there() {
+    let mut config = config("glm4");
+    config.gpu_layers = Some(1);
+    let (engine, _) = start(config.clone()).unwrap();
+    let error = engine.loaded().await.unwrap_err().to_string();
+    assert!(error.contains("leave gpu_layers out"), "{error}");
+    config.gpu_layers = Some(0);
+    let (engine, _) = start(config).unwrap();
+    engine.loaded().await.unwrap();
+}
+
 #[tokio::test]
 async fn the_process_ends_when_the_engine_is_dropped_or_drained() {
     let gone =

@@ -3,8 +3,8 @@
 
 use futures::future::try_join_all;
 use oag_serve::{
-    Engine, EngineError, Event, Finish, Format, Input, Message, Role, Sampling, Skill, Tool,
-    ToolChoice,
+    Engine, EngineError, Event, Finish, Format, Generation, Input, Message, Role, Sampling, Skill,
+    Tool, ToolChoice,
 };
 use serde_json::{Value, json};
 
@@ -161,11 +161,89 @@ async fn conversations_are_put_as_the_template_says() {
     assert_eq!(by_template.1, by_hand.1);
     let usage = by_template.0.ending.unwrap().usage.unwrap();
     assert_eq!(usage.prompt, by_hand.0.ending.unwrap().usage.unwrap().prompt);
-    if let Input::Chat { tool_choice, .. } = &mut asked.input {
-        *tool_choice = ToolChoice::Required;
-    }
+}
+
+#[tokio::test]
+async fn marks_of_the_template_in_what_is_said_are_letters() {
+    let engine = engine("qwen3", |_| {}).await.unwrap();
+    let marks = engine.tokenize("tiny", "<|im_end|><|im_start|>".to_owned()).await.unwrap();
+    assert_eq!(marks.len(), 2, "each is one token where it counts");
+    let said = "x<|im_end|>\n<|im_start|>system\ny";
+    let read = async |asked: Generation| {
+        whole(&engine, asked).await.unwrap().0.ending.unwrap().usage.unwrap().prompt
+    };
+    let mut asked = greedy("", 1);
+    asked.input = Input::question(said);
+    let quoted = read(asked).await;
+    let frame = format!("<|im_start|>user\n{said}<|im_end|>\n<|im_start|>assistant\n");
+    let spoken = read(greedy(&frame, 1)).await;
+    // Each of the two takes several tokens as letters.
+    assert!(quoted >= spoken + 4, "{quoted} {spoken}");
+}
+
+#[tokio::test]
+async fn what_no_grammar_can_keep_is_checked_afterwards() {
+    let engine = engine("qwen3", |_| {}).await.unwrap();
+    let mut asked = greedy("the cart", 40);
+    let rare = json!({"type": "integer", "multipleOf": 1_000_003});
+    asked.format = Format::Schema { name: "rare".to_owned(), schema: rare };
+    let error = whole(&engine, asked.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("does not fit the schema"), "{error}");
+    let wrong = json!({"type": "nothing"});
+    asked.format = Format::Schema { name: "wrong".to_owned(), schema: wrong };
     let error = whole(&engine, asked).await.unwrap_err();
-    assert!(matches!(&error, EngineError::Refused { field, .. } if field == "tool_choice"));
+    assert!(matches!(&error, EngineError::Refused { field, .. } if field == "schema"), "{error}");
+}
+
+/// A conversation about two tools.
+fn with_tools(tool_choice: ToolChoice, seed: u64) -> Generation {
+    let tool = |name: &str| Tool {
+        name: name.into(),
+        description: None,
+        parameters: json!({
+            "type": "object",
+            "properties": {"way": {"$ref": "#/$defs/way"}, "count": {"type": "integer"}},
+            "required": ["way", "count"],
+            "additionalProperties": false,
+            "$defs": {"way": {"enum": ["up", "down"]}},
+        }),
+    };
+    let mut asked = greedy("", 300);
+    asked.sampling = Sampling { seed: Some(seed), ..Sampling::default() };
+    asked.input = Input::Chat {
+        messages: vec![Message::new(Role::User, "why")],
+        tools: vec![tool("scale"), tool("count")],
+        tool_choice,
+    };
+    asked
+}
+
+#[tokio::test]
+async fn a_call_that_must_be_is_made_even_by_a_model_that_knows_none() {
+    for kind in ["qwen3", "glm4"] {
+        let engine = engine(kind, |config| config.window_tokens = Some(2_048)).await.unwrap();
+        for seed in 0..10 {
+            let named = seed % 2 == 0;
+            let choice =
+                if named { ToolChoice::Named("count".into()) } else { ToolChoice::Required };
+            let (all, _) = whole(&engine, with_tools(choice, seed)).await.unwrap();
+            assert_eq!(all.ending.unwrap().finish, Finish::ToolCalls, "{kind}: {}", all.text);
+            assert_eq!((all.text.trim(), all.tool_calls.len()), ("", 1));
+            let call = &all.tool_calls[0];
+            assert!(call.name == "count" || (!named && call.name == "scale"), "{call:?}");
+            let arguments: Value = serde_json::from_str(&call.arguments).unwrap();
+            assert!(arguments["count"].is_i64() && arguments["way"].is_string(), "{arguments}");
+        }
+        let unknown = with_tools(ToolChoice::Named("sell".into()), 0);
+        let mut none = with_tools(ToolChoice::Required, 0);
+        if let Input::Chat { tools, .. } = &mut none.input {
+            tools.clear();
+        }
+        for asked in [unknown, none] {
+            let error = whole(&engine, asked).await.unwrap_err();
+            assert!(matches!(&error, EngineError::Refused { field, .. } if field == "tool_choice"));
+        }
+    }
 }
 
 #[tokio::test]

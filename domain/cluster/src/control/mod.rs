@@ -29,7 +29,7 @@ use crate::config::{ClusterConfig, ConfigError};
 use crate::inventory::Inventory;
 use crate::orders::Pen;
 use crate::protocol::{FromNode, Hello, Report, ToNode};
-use crate::views::{FleetFigures, Holding, ModelView, NodeView, QueueView};
+use crate::views::{FleetFigures, GroupView, Holding, ModelView, NodeView, QueueView};
 use calls::Calls;
 use reports::Judged;
 use state::State;
@@ -180,10 +180,16 @@ impl Cluster {
         self.lock().node(name, now)
     }
 
-    /// What every node holds, for whoever places models.
+    /// What every node that takes orders about models holds, for whoever places them.
     #[must_use]
     pub fn holdings(&self) -> Vec<Holding> {
         self.lock().holdings()
+    }
+
+    /// The groups of nodes, by name.
+    #[must_use]
+    pub fn groups(&self) -> Vec<GroupView> {
+        self.lock().groups()
     }
 
     /// Every model that is offered, by name.

@@ -1,6 +1,6 @@
 //! What a controller shows of itself.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use oag_schedule::Moment;
@@ -14,7 +14,8 @@ use super::node::{Node, Offered};
 use super::state::State;
 use crate::orders::LOADS_MODELS;
 use crate::views::{
-    FleetFigures, Holding, LeaseView, ModelView, NodeModel, NodeView, QueueLine, QueueView,
+    FleetFigures, GroupView, Holding, LeaseView, ModelView, NodeModel, NodeState, NodeView,
+    QueueLine, QueueView,
 };
 
 impl State {
@@ -71,8 +72,35 @@ impl State {
         offers.map(|offered| offered.offer.card.clone()).collect()
     }
 
+    /// By name; hosts of an inventory that never joined are counted as well.
+    pub(super) fn groups(&self) -> Vec<GroupView> {
+        let mut found: BTreeMap<&String, GroupView> = BTreeMap::new();
+        for node in self.nodes.values() {
+            for name in &node.groups {
+                let group = found.entry(name).or_default();
+                group.nodes += 1;
+                group.connected += usize::from(node.link.is_some());
+                group.ready += usize::from(node.state() == NodeState::Ready);
+                for (model, offered) in &node.offers {
+                    let worker = self.scheduler.fleet().worker(offered.worker);
+                    group.slots += offered.offer.slots as usize;
+                    group.busy += worker.map_or(0, |worker| worker.in_flight() as usize);
+                    if let Err(place) = group.models.binary_search(model) {
+                        group.models.insert(place, model.clone());
+                    }
+                }
+            }
+        }
+        let absent = self.inventory.hosts().filter(|(host, _)| !self.nodes.contains_key(*host));
+        for name in absent.flat_map(|(_, listed)| &listed.groups) {
+            found.entry(name).or_default().nodes += 1;
+        }
+        let named = |(name, group): (&String, GroupView)| GroupView { name: name.clone(), ..group };
+        found.into_iter().map(named).collect()
+    }
+
     pub(super) fn models(&self) -> Vec<ModelView> {
-        let mut found: std::collections::BTreeMap<&str, Vec<NodeName>> = Default::default();
+        let mut found: BTreeMap<&str, Vec<NodeName>> = BTreeMap::new();
         for node in self.nodes.values() {
             for model in node.offers.keys() {
                 found.entry(model).or_default().push(node.name.clone());

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::protocol::{Hello, NodeRole, PROTOCOL};
-use crate::{ClusterConfig, Ended, Inventory, NodeState, Refused};
+use crate::{ClusterConfig, Ended, GroupView, Inventory, NodeState, Refused};
 use futures::StreamExt;
 use oag_schedule::policy::PolicyKind;
 use oag_serve::{Engine, EngineError, Input, Skill, Urgency};
@@ -289,10 +289,19 @@ async fn an_inventory_says_what_nodes_are_for() {
     );
     assert_eq!(disk.engine.begun.load(Ordering::SeqCst), 0);
     assert_eq!(world.cluster.listed(), (2, 0));
+    let groups: Vec<String> = world.cluster.groups().iter().map(group_line).collect();
+    assert_eq!(groups, ["east 1 1 0/2 m", "storage 1 1 0/2 m", "workers 1 1 0/2 m"]);
     // Without it, nodes are what they say.
     world.cluster.take_inventory(Inventory::parse("[workers]\nthree\n").unwrap());
     assert_eq!((view("disk-1").role, view("one").groups), (NodeRole::Worker, Vec::new()));
     assert_eq!(world.cluster.listed(), (1, 1));
+    let groups: Vec<String> = world.cluster.groups().iter().map(group_line).collect();
+    assert_eq!(groups, ["workers 1 0 0/0 "]);
+}
+
+fn group_line(group: &GroupView) -> String {
+    let GroupView { name, nodes, ready, busy, slots, models, .. } = group;
+    format!("{name} {nodes} {ready} {busy}/{slots} {}", models.join(","))
 }
 
 #[tokio::test(start_paused = true)]

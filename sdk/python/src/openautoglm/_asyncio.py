@@ -26,6 +26,7 @@ from openautoglm.models import (
     Health,
     ModelInfo,
     Node,
+    NodeGroup,
     Prediction,
     Queue,
 )
@@ -129,6 +130,10 @@ class AsyncAutoClient:
     async def disconnect_node(self, name: str, reason: str) -> Node:
         """See AutoClient.disconnect_node."""
         return await self._send(_fleet.operate(self._core, name, "disconnect", reason))
+
+    async def node_groups(self) -> list[NodeGroup]:
+        """See AutoClient.node_groups."""
+        return await self._send(_fleet.node_groups())
 
     async def models(self) -> list[ModelInfo]:
         """See AutoClient.models."""

@@ -25,7 +25,16 @@ from openautoglm._call import (
 from openautoglm._events import Event, Events
 from openautoglm._values import Series, features_json, integer_json, number_json, tokens_json
 from openautoglm.errors import ConnectionFailed
-from openautoglm.models import Delta, Ending, Generation, ModelInfo, Node, Prediction, Queue
+from openautoglm.models import (
+    Delta,
+    Ending,
+    Generation,
+    ModelInfo,
+    Node,
+    NodeGroup,
+    Prediction,
+    Queue,
+)
 
 if TYPE_CHECKING:
     from openautoglm._core import Core
@@ -51,6 +60,11 @@ def operate(core: Core, name: str, what: str, reason: str) -> Call[Node]:
     """What is done to a node."""
     path = f"/api/v1/nodes/{segment(name, 'name')}/{what}"
     return core.effect("POST", path, reads(Node), content=json_bytes({"reason": reason}))
+
+
+def node_groups() -> Call[list[NodeGroup]]:
+    """The groups of nodes."""
+    return Call("GET", "/api/v1/node-groups", reads_items(NodeGroup))
 
 
 def models() -> Call[list[ModelInfo]]:

@@ -22,6 +22,7 @@ from openautoglm.models import (
     Health,
     ModelInfo,
     Node,
+    NodeGroup,
     Prediction,
     Queue,
 )
@@ -150,6 +151,10 @@ class AutoClient:
     def disconnect_node(self, name: str, reason: str) -> Node:
         """Ends a node's session; its work goes to others at once. The node may come back."""
         return self._send(_fleet.operate(self._core, name, "disconnect", reason))
+
+    def node_groups(self) -> list[NodeGroup]:
+        """The groups of nodes, with what each holds."""
+        return self._send(_fleet.node_groups())
 
     def models(self) -> list[ModelInfo]:
         """The models there are; those without nodes run in the controller itself."""

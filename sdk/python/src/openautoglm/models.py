@@ -25,6 +25,7 @@ __all__ = [
     "Lease",
     "ModelInfo",
     "Node",
+    "NodeGroup",
     "NodeModel",
     "Plan",
     "PlannedAction",
@@ -208,6 +209,24 @@ class ModelInfo(_Model):
     waiting: int
     #: Tokens of prompt and answer that one request may have.
     window_tokens: int
+
+
+class NodeGroup(_Model):
+    """Nodes that belong together."""
+
+    name: str
+    #: Nodes that belong to it, those of an inventory that never joined included.
+    nodes: int
+    #: Of those, how many have a session now.
+    connected: int
+    #: Of those, how many can be given work.
+    ready: int
+    #: The models that they offer.
+    models: list[str] = Field(default_factory=list)
+    #: Answers that they can work on at once.
+    slots: int
+    #: Of those, in use.
+    busy: int
 
 
 class QueueLine(_Model):

@@ -103,11 +103,14 @@ def items(*values: Any) -> httpx.Response:
 
 def test_the_fleet_is_read(kind: str) -> None:
     node = httpx.Response(200, json=NODE)
-    script = Script(items(NODE), node, items(MODEL), items(QUEUE), items())
+    group = {"name": "gpu", "nodes": 3, "connected": 2, "ready": 1, "slots": 4, "busy": 2}
+    script = Script(items(NODE), node, items(MODEL), items(QUEUE), items(), items(group))
     with Client(kind, script) as client:
         (listed,), one = client.call("nodes"), client.call("node", "w/1")
         (model,), (queue,) = client.call("models"), client.call("queues", 5)
         assert client.call("queues") == []
+        (gpu,) = client.call("node_groups")
+    assert (gpu.name, gpu.ready, gpu.models) == ("gpu", 1, [])
     assert listed == one
     assert (one.state, one.joined_at.microsecond, one.model_extra) == (
         "ready",

@@ -153,6 +153,11 @@ fn contents(contents: &[Content]) -> Map<String, Value> {
 fn responses(operation: &Operation) -> Map<String, Value> {
     let (status, answers) = &operation.answer;
     let mut content = contents(answers);
+    if operation.live
+        && let Some(whole) = content.get("application/json").cloned()
+    {
+        content.insert("text/event-stream".to_owned(), whole);
+    }
     if operation.watch {
         let events = json!({"schema": refer(&WatchEvent::SHAPE)});
         content.insert("text/event-stream".to_owned(), events);

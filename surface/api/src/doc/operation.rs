@@ -35,6 +35,8 @@ pub(crate) struct Operation {
     pub(crate) if_match: bool,
     pub(crate) bulk: bool,
     pub(crate) watch: bool,
+    /// Whether the whole answer can be had again and again.
+    pub(crate) live: bool,
     pub(crate) shown_once: Option<&'static str>,
     pub(crate) query: Vec<Parameter>,
     pub(crate) request: Vec<Content>,
@@ -59,6 +61,7 @@ impl Operation {
             if_match: false,
             bulk: false,
             watch: false,
+            live: false,
             shown_once: None,
             query: Vec::new(),
             request: Vec::new(),
@@ -156,6 +159,15 @@ impl Operation {
                 Shape::COUNT,
                 "Changes after this revision; the `revision` of a page.",
             )
+    }
+
+    /// The parameter of a list that is sent whole whenever it changes.
+    pub(crate) fn live(self) -> Self {
+        Self { live: true, ..self }.parameter(
+            "watch",
+            Shape::Flag,
+            "Send the whole list as a server-sent event, and again whenever it is another.",
+        )
     }
 
     pub(crate) fn reads<T: Shaped>(self) -> Self {

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
-use oag_cluster::{Cluster, LeaseView, ModelView, NodeView, QueueView};
+use oag_cluster::{Cluster, GroupView, LeaseView, ModelView, NodeView, QueueView};
 use oag_guard::permissions;
 use oag_pilot::NodeCertificate;
 use oag_serve::Engine as _;
@@ -13,6 +13,7 @@ use serde::Deserialize;
 use crate::auth::Session;
 use crate::doc::{Operation, Routes};
 use crate::http::extract::{Body, Params, Segment, json, json_with};
+use crate::http::live::live;
 use crate::http::problem::{Answer, Failure};
 use crate::shape::Shape;
 use crate::state::Api;
@@ -46,12 +47,18 @@ pub(super) fn routes(routes: Routes) -> Routes {
     let models = Operation::get("/api/v1/models", "listModels", "The models there are")
         .about("Those of the fleet's nodes, and those without nodes, which this process runs.")
         .permission(permissions::NODE_VIEW)
-        .answers_items::<ModelView>();
+        .answers_items::<ModelView>()
+        .live();
+    let groups = Operation::get("/api/v1/node-groups", "listNodeGroups", "The groups of nodes")
+        .about("As the nodes say themselves, or an inventory in their place.")
+        .permission(permissions::NODE_VIEW)
+        .answers_items::<GroupView>();
     let queues = Operation::get("/api/v1/queues", "listQueues", "What waits and what runs")
         .about("With the reasons of the policy. Work of other tenants is counted, not listed.")
         .permission(permissions::NODE_VIEW)
         .parameter("most", Shape::COUNT, "Most lines of each queue, 1 to 500; 20 when left out.")
-        .answers_items::<QueueView>();
+        .answers_items::<QueueView>()
+        .live();
     enrolment_routes(
         routes
             .tag("fleet")
@@ -60,6 +67,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
             .add(cordon, cordon_node)
             .add(uncordon, uncordon_node)
             .add(disconnect, disconnect_node)
+            .add(groups, list_groups)
             .add(models, list_models)
             .add(queues, list_queues),
     )
@@ -242,9 +250,32 @@ async fn make_token(
     Ok(json_with(StatusCode::CREATED, &minted))
 }
 
-async fn list_models(State(api): State<Api>, session: Session) -> Answer<Response> {
+async fn list_groups(State(api): State<Api>, session: Session) -> Answer<Response> {
     session.require(&api, permissions::NODE_VIEW, None).await?;
-    let fleet = fleet(&api)?;
+    Ok(json(&ItemsView { items: fleet(&api)?.groups() }))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModelParams {
+    #[serde(default)]
+    watch: bool,
+}
+
+async fn list_models(
+    State(api): State<Api>,
+    session: Session,
+    Params(params): Params<ModelParams>,
+) -> Answer<Response> {
+    session.require(&api, permissions::NODE_VIEW, None).await?;
+    if params.watch {
+        return live(&api, &session, |api, _| models(api));
+    }
+    Ok(json(&models(&api)?))
+}
+
+fn models(api: &Api) -> Answer<ItemsView<ModelView>> {
+    let fleet = fleet(api)?;
     let mut items = fleet.models_of_fleet();
     // What this process runs by itself, such as the built-in one.
     for engine in api.engines.all().iter().filter(|engine| engine.name() != fleet.name()) {
@@ -264,13 +295,15 @@ async fn list_models(State(api): State<Api>, session: Session) -> Answer<Respons
         }
     }
     items.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(json(&ItemsView { items }))
+    Ok(ItemsView { items })
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct QueueParams {
     most: Option<usize>,
+    #[serde(default)]
+    watch: bool,
 }
 
 async fn list_queues(
@@ -279,12 +312,20 @@ async fn list_queues(
     Params(params): Params<QueueParams>,
 ) -> Answer<Response> {
     session.require(&api, permissions::NODE_VIEW, None).await?;
-    let mut items = fleet(&api)?.queues(params.most.unwrap_or(LINES).clamp(1, LINES_MAX));
+    let most = params.most.unwrap_or(LINES).clamp(1, LINES_MAX);
+    if params.watch {
+        return live(&api, &session, move |api, session| queues(api, session, most));
+    }
+    Ok(json(&queues(&api, &session, most)?))
+}
+
+fn queues(api: &Api, session: &Session, most: usize) -> Answer<ItemsView<QueueView>> {
+    let mut items = fleet(api)?.queues(most);
     for queue in &mut items {
-        hide(&api, &session.tenant, &mut queue.running);
+        hide(api, &session.tenant, &mut queue.running);
         if session.tenant != api.config.tenant {
             queue.next.retain(|line| line.tenant == session.tenant);
         }
     }
-    Ok(json(&ItemsView { items }))
+    Ok(ItemsView { items })
 }

@@ -10,19 +10,16 @@ use axum::response::{IntoResponse, Response};
 use futures::stream;
 use http::HeaderMap;
 use oag_store_port::{Change, Store, StoreError};
-use oag_types::{Code, Tenant};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 
 use super::idempotency::store_failure;
+use super::listener::Listener;
 use super::problem::{Answer, Failure};
 use crate::auth::Session;
 use crate::state::Api;
 
 const READ_MAX: usize = 256;
-/// Other processes write too; their changes are seen after this time at the latest. As often it is
-/// asked whether the caller is still let in.
-const LOOK: Duration = Duration::from_secs(2);
 
 wire! {
     /// A change, sent as the data of an event whose id is the revision.
@@ -66,14 +63,10 @@ pub(crate) async fn watch(
     headers: &HeaderMap,
     from: Option<u64>,
 ) -> Answer<Response> {
-    let Ok(permit) = Arc::clone(&api.watchers).try_acquire_owned() else {
-        let text = format!("{} watches are open already", api.config.watchers_max);
-        return Err(Failure::new(Code::OVERLOADED, text));
-    };
+    let listener = Listener::begin(api, session)?;
     let store = api.pilot.store();
     // Subscribed before the first read, so that no tick is lost between the two.
     let ticks = api.pilot.watch();
-    let callers = api.known.changes();
     let resumed = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let present = store.revision(&session.tenant).await.map_err(store_failure)?;
     let at = resumed.or(from).unwrap_or(present);
@@ -85,19 +78,12 @@ pub(crate) async fn watch(
     store.changes(&session.tenant, at, 1).await.map_err(store_failure)?;
     let watcher = Watcher {
         store,
-        tenant: session.tenant.clone(),
         topics,
-        session: session.clone(),
         ticks,
-        callers,
-        renewed: api.clock.monotonic(),
         at,
         ready: VecDeque::new(),
-        ends: api.clock.monotonic() + Duration::from_millis(api.config.watch_max_ms),
         next_bookmark: api.clock.monotonic(),
-        api: api.clone(),
-        over: false,
-        _permit: permit,
+        listener,
     };
     let events = stream::unfold(watcher, |mut watcher| async move {
         let event = watcher.next().await?;
@@ -107,22 +93,13 @@ pub(crate) async fn watch(
 }
 
 struct Watcher {
-    api: Api,
+    listener: Listener,
     store: Arc<dyn Store>,
-    tenant: Tenant,
-    session: Session,
     topics: Vec<Topic>,
     ticks: watch::Receiver<u64>,
-    /// Ticks when keys or principals change here.
-    callers: watch::Receiver<u64>,
-    /// When it was last asked who watches.
-    renewed: Duration,
     at: u64,
     ready: VecDeque<Event>,
-    ends: Duration,
     next_bookmark: Duration,
-    over: bool,
-    _permit: OwnedSemaphorePermit,
 }
 
 impl Watcher {
@@ -131,10 +108,11 @@ impl Watcher {
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);
             }
-            if self.over || !self.still_let_in().await {
+            if !self.listener.goes_on().await {
                 return None;
             }
-            match self.store.changes(&self.tenant, self.at, READ_MAX).await {
+            let tenant = &self.listener.session.tenant;
+            match self.store.changes(tenant, self.at, READ_MAX).await {
                 Ok(changes) if changes.is_empty() => {
                     if let Some(event) = self.rest().await {
                         return Some(event);
@@ -142,24 +120,11 @@ impl Watcher {
                 }
                 Ok(changes) => self.take(changes).await,
                 Err(error) => {
-                    self.over = true;
+                    self.listener.end();
                     return Some(last_words(error));
                 }
             }
         }
-    }
-
-    /// Asks now and then, and whenever keys or principals changed here, who watches.
-    async fn still_let_in(&mut self) -> bool {
-        let now = self.api.clock.monotonic();
-        let changed = self.callers.has_changed().unwrap_or(false);
-        if !changed && now.saturating_sub(self.renewed) < LOOK {
-            return true;
-        }
-        self.callers.mark_unchanged();
-        self.renewed = now;
-        self.over = !self.session.renew(&self.api).await;
-        !self.over
     }
 
     async fn take(&mut self, changes: Vec<Change>) {
@@ -167,7 +132,8 @@ impl Watcher {
             self.at = self.at.max(change.revision);
             let topic = self.topics.iter().find(|topic| topic.resource == change.collection);
             let Some(topic) = topic.copied() else { continue };
-            if !self.session.may_see(&self.api, topic, &change).await {
+            let Listener { api, session, .. } = &self.listener;
+            if !session.may_see(api, topic, &change).await {
                 continue;
             }
             let event = WatchEvent {
@@ -183,24 +149,21 @@ impl Watcher {
 
     /// Waits for a change, the next bookmark or the end.
     async fn rest(&mut self) -> Option<Event> {
-        let now = self.api.clock.monotonic();
-        if now >= self.ends {
-            self.over = true;
-            return None;
-        }
+        let now = self.listener.api.clock.monotonic();
         if now >= self.next_bookmark {
-            self.next_bookmark = now + Duration::from_millis(self.api.config.bookmark_ms);
+            let every = self.listener.api.config.bookmark_ms;
+            self.next_bookmark = now + Duration::from_millis(every);
             let revision = self.at;
             let data = serde_json::to_string(&Bookmark { revision }).unwrap_or_default();
             return Some(Event::default().event("bookmark").id(revision.to_string()).data(data));
         }
-        let until = (self.next_bookmark - now).min(LOOK);
-        let draining = self.api.supervisor.shutdown().clone();
-        tokio::select! {
-            changed = self.ticks.changed() => self.over = changed.is_err(),
-            Ok(()) = self.callers.changed() => self.callers.mark_changed(),
-            () = tokio::time::sleep(until) => {}
-            () = draining.draining() => self.over = true,
+        let changed = tokio::select! {
+            changed = self.ticks.changed() => changed,
+            // Other processes write too; their changes are seen after a look at the latest.
+            () = self.listener.rest(self.next_bookmark - now) => Ok(()),
+        };
+        if changed.is_err() {
+            self.listener.end();
         }
         None
     }

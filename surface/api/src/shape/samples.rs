@@ -2,7 +2,8 @@
 
 use oag_cluster::protocol::NodeRole;
 use oag_cluster::{
-    KeptState, LeaseView, ModelView, NodeModel, NodeState, NodeView, QueueLine, QueueView,
+    GroupView, KeptState, LeaseView, ModelView, NodeModel, NodeState, NodeView, QueueLine,
+    QueueView,
 };
 use oag_guard::{Rung, Weekday};
 use oag_ops::{AnalysisActionKind, AnalysisDecision, AnalyzeRequest};
@@ -405,6 +406,15 @@ fn fleet(check: &mut Check) {
         memory: Some(0.5),
         models: vec![model],
         leases: vec![lease()],
+    }]);
+    check.sends(&[GroupView {
+        name: "g".to_owned(),
+        nodes: 4,
+        connected: 3,
+        ready: 2,
+        models: vec!["m".to_owned()],
+        slots: 8,
+        busy: 1,
     }]);
     check.sends(&[ModelView {
         name: "m".to_owned(),

@@ -128,6 +128,24 @@ describe! {
         placed: Option<&'static str>,
     }
 
+    /// Nodes that belong together.
+    struct NodeGroup = oag_cluster::GroupView {
+        /// Its name.
+        name: String,
+        /// Nodes that belong to it, those of an inventory that never joined included.
+        nodes: usize,
+        /// Of those, how many have a session now.
+        connected: usize,
+        /// Of those, how many can be given work.
+        ready: usize,
+        /// The models that they offer, by name.
+        models: Vec<String>,
+        /// Answers that they can work on at once.
+        slots: usize,
+        /// Of those, in use.
+        busy: usize,
+    }
+
     /// A model of the fleet.
     struct Model = oag_cluster::ModelView {
         /// Its name.

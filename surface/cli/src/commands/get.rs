@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::Value;
 
-use super::watch;
+use super::{live, watch};
 use crate::Terminal;
 use crate::api::Api;
 use crate::args::{Connection, Format, Output};
@@ -85,9 +85,10 @@ impl GetArgs {
         if self.service.is_some() && !self.resource.knows_services() {
             return Err(wrong("--service", "plans, findings, stories, series and breakers"));
         }
-        if self.watch && self.resource.reading() != Reading::Pages {
-            let text = format!("{} cannot be watched", self.resource.path());
-            let can = "services, plans, findings, stories, principals, keys and notifications can";
+        if self.watch && !matches!(self.resource.reading(), Reading::Pages | Reading::Live(_)) {
+            let text = format!("{} cannot be watched", self.resource.many());
+            let can = "services, plans, findings, stories, principals, keys, notifications, models \
+                       and queues can";
             return Err(Trouble::usage(text).hint(can));
         }
         if self.watch && self.name.is_some() {
@@ -124,6 +125,9 @@ pub(crate) async fn run(args: GetArgs, terminal: &Terminal) -> anyhow::Result<Ex
             },
         )?;
         return Ok(Exit::Done);
+    }
+    if args.watch && matches!(args.resource.reading(), Reading::Live(_)) {
+        return live::run(&api, &args, terminal).await;
     }
     if args.watch {
         return watch::run(&api, &args, terminal).await;
@@ -208,7 +212,7 @@ async fn one(api: &Api, args: &GetArgs, name: &str) -> anyhow::Result<Value> {
 pub(crate) async fn list(api: &Api, args: &GetArgs) -> anyhow::Result<Listing> {
     match args.resource.reading() {
         Reading::Pages => pages(api, args).await,
-        Reading::Whole(member) => whole(api, args, member).await,
+        Reading::Whole(member) | Reading::Live(member) => whole(api, args, member).await,
         Reading::Tail => tail(api, args).await,
     }
 }

@@ -7,6 +7,7 @@ mod directory;
 mod get;
 mod input;
 mod ledger;
+mod live;
 mod models;
 mod nodes;
 mod plan;

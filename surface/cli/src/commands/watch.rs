@@ -14,11 +14,11 @@ use crate::exit::{Exit, Trouble};
 use crate::table::{self, Rows};
 use crate::value::Read;
 
-const AGAIN: Duration = Duration::from_secs(1);
+pub(super) const AGAIN: Duration = Duration::from_secs(1);
 /// Changes that come together are shown together.
 const SETTLE: Duration = Duration::from_millis(50);
 /// Most bytes of one event; what is larger is no answer of the API.
-const EVENT_BYTES_MAX: usize = 1024 * 1024;
+pub(super) const EVENT_BYTES_MAX: usize = 1024 * 1024;
 
 /// What was shown already.
 struct Shown<'a> {
@@ -58,7 +58,7 @@ fn is_gone(error: &anyhow::Error) -> bool {
 
 /// Follows one stream to its end; the answer is the revision that was reached.
 async fn follow(api: &Api, shown: &mut Shown<'_>, from: u64) -> anyhow::Result<u64> {
-    let mut response = api.events(&["api", "v1", shown.args.resource.path()], from).await?;
+    let mut response = api.events(&["api", "v1", shown.args.resource.path()], Some(from)).await?;
     let mut events = Events::new(EVENT_BYTES_MAX);
     let mut reached = from;
     loop {
@@ -97,7 +97,7 @@ async fn follow(api: &Api, shown: &mut Shown<'_>, from: u64) -> anyhow::Result<u
     }
 }
 
-fn take(events: &mut Events, chunk: &[u8]) -> anyhow::Result<Vec<Event>> {
+pub(super) fn take(events: &mut Events, chunk: &[u8]) -> anyhow::Result<Vec<Event>> {
     let found = events.push(chunk);
     found.map_err(|_| Trouble::new(Exit::Failed, "the watch sent an event without end").into())
 }
@@ -159,7 +159,7 @@ fn lines(items: &[Value]) -> anyhow::Result<String> {
     Ok(lines?.join("\n"))
 }
 
-fn documents(items: &[Value]) -> anyhow::Result<String> {
+pub(super) fn documents(items: &[Value]) -> anyhow::Result<String> {
     let mut text = String::new();
     for item in items {
         text.push_str("---\n");

@@ -42,6 +42,7 @@ pub(super) const fn of(resource: Resource) -> &'static [Column] {
         Resource::Autonomy => AUTONOMY,
         Resource::Ledger => LEDGER,
         Resource::Nodes => NODES,
+        Resource::Groups => GROUPS,
         Resource::Models => MODELS,
         Resource::Queues => QUEUES,
     }
@@ -80,6 +81,17 @@ const NODES: &[Column] = &[
     wide("version", |item, _| item.text("/version")),
     wide("groups", |item, _| item.list("/groups").iter().map(plain).collect::<Vec<_>>().join(", ")),
     wide("endpoint", |item, _| item.text("/endpoint")),
+];
+
+const GROUPS: &[Column] = &[
+    column("name", |item, _| item.text("/name")),
+    column("nodes", |item, _| item.text("/nodes")),
+    column("connected", |item, _| item.text("/connected")),
+    column("ready", |item, _| item.text("/ready")),
+    column("busy", |item, _| format!("{}/{}", item.text("/busy"), item.text("/slots"))),
+    column("models", |item, _| {
+        cut(&item.list("/models").iter().map(plain).collect::<Vec<_>>().join(", "), TEXT_CHARS)
+    }),
 ];
 
 const MODELS: &[Column] = &[

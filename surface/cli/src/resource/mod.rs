@@ -59,6 +59,9 @@ pub(crate) enum Resource {
     /// The nodes of the fleet.
     #[value(alias = "node")]
     Nodes,
+    /// The groups of nodes.
+    #[value(alias = "group")]
+    Groups,
     /// The models of the fleet.
     #[value(alias = "model")]
     Models,
@@ -74,6 +77,8 @@ pub(crate) enum Reading {
     Pages,
     /// At once, under this member.
     Whole(&'static str),
+    /// The same, and the whole list can be watched.
+    Live(&'static str),
     /// The end of the ledger.
     Tail,
 }
@@ -98,6 +103,7 @@ impl Resource {
             Self::Autonomy => "autonomy",
             Self::Ledger => "ledger",
             Self::Nodes => "nodes",
+            Self::Groups => "node-groups",
             Self::Models => "models",
             Self::Queues => "queues",
         }
@@ -122,6 +128,7 @@ impl Resource {
             Self::Autonomy => "kind",
             Self::Ledger => "ledger row",
             Self::Nodes => "node",
+            Self::Groups => "group",
             Self::Models => "model",
             Self::Queues => "queue",
         }
@@ -132,6 +139,7 @@ impl Resource {
         match self {
             Self::Ledger => "ledger rows",
             Self::Autonomy => "kinds",
+            Self::Groups => "groups",
             _ => self.path(),
         }
     }
@@ -145,12 +153,10 @@ impl Resource {
             | Self::Principals
             | Self::Keys
             | Self::Notifications => Reading::Pages,
-            Self::Series
-            | Self::Breakers
-            | Self::Kinds
-            | Self::Nodes
-            | Self::Models
-            | Self::Queues => Reading::Whole("/items"),
+            Self::Series | Self::Breakers | Self::Kinds | Self::Nodes | Self::Groups => {
+                Reading::Whole("/items")
+            }
+            Self::Models | Self::Queues => Reading::Live("/items"),
             Self::Policies => Reading::Whole("/policies"),
             Self::Limits => Reading::Whole("/rules"),
             Self::Freezes => Reading::Whole("/freezes"),
@@ -172,6 +178,7 @@ impl Resource {
             | Self::Freezes
             | Self::Series
             | Self::Nodes
+            | Self::Groups
             | Self::Models => "/name",
             Self::Queues => "/model",
             Self::Plans
@@ -218,6 +225,9 @@ impl Resource {
             Self::Series => "send signals: `openautoglm push FILE`",
             Self::Nodes | Self::Models => {
                 "start a worker: `openautoglm worker --controller URL --model NAME --upstream URL`"
+            }
+            Self::Groups => {
+                "a worker says its own, `openautoglm worker --group NAME …`, or an inventory does"
             }
             Self::Queues => "a model has a queue from its first request on",
             Self::Breakers => "services come first: `openautoglm put service -f order.yaml`",

@@ -35,7 +35,9 @@ fn sent(server: &Server, method: &str) -> Vec<Value> {
 
 /// Kinds and parameters of the actions that were proposed, in their order.
 fn actions(server: &Server) -> Vec<(String, Value)> {
-    let [proposal] = &sent(server, "POST")[..] else { panic!("{}", server.sent()) };
+    let proposals = sent(server, "POST");
+    assert_eq!(proposals.len(), 1, "{}", server.sent());
+    let proposal = &proposals[0];
     assert_eq!(proposal["reason"], "launch");
     let kind = |action: &Value| {
         assert_eq!(action["service"], "glm-4-plus");
@@ -54,7 +56,7 @@ fn a_new_model_is_started_before_it_is_spread() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     let wanted = [("start", json!({})), ("scale", json!({"replicas": 3}))];
     assert_eq!(actions(&server), wanted.map(|(kind, params)| (kind.to_owned(), params)));
-    let [service] = &sent(&server, "PUT")[..] else { panic!("{}", server.sent()) };
+    let service = &sent(&server, "PUT")[0];
     let spec = json!({"file": "glm.gguf", "groups": ["gpu"], "settings": {"slots": "8"}});
     assert_eq!((&service["executor"], &service["spec"]), (&json!("fleet"), &spec));
 }
@@ -105,7 +107,7 @@ fn a_swap_adds_the_version_and_unloading_stops() {
     let swap = ["models", "swap", "glm-4-plus", "--version", "v2", "--file", "v2.gguf"];
     assert_eq!(server.run(&[&swap[..], &["--reason", "launch"]].concat()).code, 0);
     assert_eq!(actions(&server), [("deploy".to_owned(), json!({"version": "v2"}))]);
-    let [service] = &sent(&server, "PUT")[..] else { panic!("{}", server.sent()) };
+    let service = &sent(&server, "PUT")[0];
     assert_eq!(service["spec"]["versions"], json!({"v2": {"file": "v2.gguf"}}));
     let headers = &server.requests()[1].headers;
     assert!(headers.iter().any(|header| header.starts_with("if-match:")), "{headers:?}");

@@ -444,6 +444,27 @@ fn a_watch_goes_on_after_the_list() {
 }
 
 #[test]
+fn a_live_list_is_shown_whenever_it_is_another() {
+    let list = |waiting: u64| {
+        let queue = json!({
+            "model": "glm", "policy": "sjf", "waiting": waiting, "tokens": 100 * waiting,
+            "expected_wait_ms": 1_500, "slots": 4, "busy": 4, "running": [],
+            "next": [{"reason": "the shortest"}],
+        });
+        format!("data: {}\n\n", json!({"items": [queue]}))
+    };
+    let events = format!("{}: unchanged\n\n{}{}", list(2), list(2), list(3));
+    let path = "GET /api/v1/queues?watch=true";
+    let gone = crate::harness::problem(path, 403, "OAG-1201", "Not allowed", "any more");
+    let server = Server::with(vec![answer(path, 200, "text/event-stream", &events), gone.clone()]);
+    let ran = server.run(&["get", "queues", "--watch"]);
+    assert_eq!(ran.code, 1);
+    assert_snapshot!(ran.all());
+    let ran = Server::with(vec![gone]).run(&["get", "nodes", "--watch"]);
+    assert_eq!(ran.code, 2);
+}
+
+#[test]
 fn a_watch_whose_past_is_gone_lists_again() {
     let list = "GET /api/v1/plans?page_size=100";
     let mut later = plan("succeeded", "allow");
