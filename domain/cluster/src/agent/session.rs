@@ -39,6 +39,8 @@ struct Talk<'a> {
     heard: Instant,
     /// It was told that this node takes nothing new.
     draining: bool,
+    /// Calls that are not answered yet.
+    calls: usize,
     /// It takes reports.
     reports: bool,
     /// Until when a node that has nothing else to do waits for its reports to be acknowledged.
@@ -67,9 +69,9 @@ impl Agent {
         tracing::info!("connected to the controller");
         let (replies, mut replied) = mpsc::channel(REPLIES_MAX);
         let (heard, reports) = (Instant::now(), welcome.reports);
-        let leave_by = None;
+        let (draining, calls, leave_by) = (false, 0, None);
         let mut talk =
-            Talk { agent: self, told, replies, heard, draining: false, reports, leave_by };
+            Talk { agent: self, told, replies, heard, draining, calls, reports, leave_by };
         let mut beat = tokio::time::interval(self.parts.config.heartbeat);
         let shutdown = self.parts.supervisor.shutdown().clone();
         loop {
@@ -84,7 +86,7 @@ impl Agent {
                 () = self.unreported.more(), if reports => {
                     talk.send_reports(self.unreported.next()).await
                 }
-                Some(reply) = replied.recv() => talk.send(reply).await,
+                Some(reply) = replied.recv() => talk.send_reply(reply).await,
                 () = shutdown.draining(), if !talk.draining => talk.drain().await,
                 () = patience(talk.waits_until()) => Ok(()),
                 () = shutdown.ended() => Err(Over::Drained),
@@ -151,7 +153,7 @@ impl Talk<'_> {
     }
 
     async fn leave_when_done(&mut self) -> Result<(), Over> {
-        if !self.draining || !self.agent.leases.is_empty() {
+        if !self.draining || !self.agent.leases.is_empty() || self.calls > 0 {
             return Ok(());
         }
         let by = *self.leave_by.get_or_insert_with(|| Instant::now() + FAREWELL);
@@ -166,6 +168,13 @@ impl Talk<'_> {
     /// Until when it waits, when it waits for nothing but its reports.
     fn waits_until(&self) -> Option<Instant> {
         self.leave_by.filter(|_| self.agent.leases.is_empty())
+    }
+
+    async fn send_reply(&mut self, message: FromNode) -> Result<(), Over> {
+        if matches!(message, FromNode::Reply { .. }) {
+            self.calls = self.calls.saturating_sub(1);
+        }
+        self.send(message).await
     }
 
     async fn send(&mut self, message: FromNode) -> Result<(), Over> {
@@ -194,12 +203,12 @@ impl Talk<'_> {
         self.agent.parts.supervisor.spawn("lease", TaskKind::Drains, OnError::Log, task);
     }
 
-    fn answer(&self, call: u64, model: String, ask: Ask) {
+    fn answer(&mut self, call: u64, model: String, ask: Ask) {
         let engines = Arc::clone(&self.agent.parts.engines);
         self.reply(call, async move { reply(&engines, &model, ask).await });
     }
 
-    fn obey(&self, call: u64, envelope: String) {
+    fn obey(&mut self, call: u64, envelope: String) {
         let obey = self.agent.parts.obey.clone();
         self.reply(call, async move {
             let none = || EngineError::refused("order", "this node takes no orders");
@@ -209,10 +218,11 @@ impl Talk<'_> {
 
     /// Says what comes of a call, when it comes.
     fn reply(
-        &self,
+        &mut self,
         call: u64,
         reply: impl Future<Output = Result<Reply, EngineError>> + Send + 'static,
     ) {
+        self.calls += 1;
         let replies = self.replies.clone();
         let task = async move {
             let reply = reply.await;
@@ -220,7 +230,7 @@ impl Talk<'_> {
             let _ = replies.send(FromNode::Reply { call, reply }).await;
             Ok::<(), std::convert::Infallible>(())
         };
-        self.agent.parts.supervisor.spawn("call", TaskKind::Intake, OnError::Log, task);
+        self.agent.parts.supervisor.spawn("call", TaskKind::Drains, OnError::Log, task);
     }
 }
 

@@ -7,7 +7,7 @@ use futures::future::join_all;
 use oag_serve::{Engine, EngineError, Features, Predictions, Skill};
 
 use super::world::{NodeHandle, World, until};
-use crate::ClusterConfig;
+use crate::{ClusterConfig, Ended};
 
 /// A question that takes a node so many steps.
 async fn predict(world: &World, steps: f32) -> Result<Predictions, EngineError> {
@@ -75,4 +75,19 @@ async fn what_is_refused_is_not_asked_again() {
     until("the node", || world.cluster.figures().connected == 1).await;
     let error = predict(&world, 1.0).await.unwrap_err().to_string();
     assert!(error.contains("predicts from numbers (workers with --onnx"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_draining_node_answers_what_it_was_asked() {
+    let world = World::new(ClusterConfig::default());
+    let one = world.node_with("one", 1, vec![Skill::Predict]);
+    until("the node", || world.cluster.figures().connected == 1).await;
+    let drained = async {
+        until("it is asked", || one.engine.begun.load(Ordering::SeqCst) == 1).await;
+        one.shutdown.begin();
+        one.ended.await.unwrap()
+    };
+    let (answer, ended) = futures::join!(predict(&world, 200.0), drained);
+    assert_eq!(answer.unwrap().outputs[0].rows[0], [200.0]);
+    assert_eq!(ended, Ended::Drained);
 }
