@@ -5,7 +5,7 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-STAGES=(setup scripts fmt check deny clippy test doc deploy python live browser edge engines)
+STAGES=(setup scripts fmt check deny clippy test doc deploy python live conformance browser edge engines)
 STAGE_LIMIT_S=${STAGE_LIMIT_S:-3600}
 CACHE_LIMIT_MB=25000
 
@@ -51,15 +51,17 @@ END
 }
 
 # Sets `environment` to a Python with what the SDK and its tests need.
-python_environment() {
-    local base wanted
+python_environment() { environment_of "$(python_requirements)"; }
+
+# A virtual environment with these packages, kept for the next time.
+environment_of() {
+    local base
     base=$(cache_dir)
-    wanted=$(python_requirements)
-    environment=${base:-$root/target}/python-$(sha256sum <<<"$wanted" | cut -c1-12)
+    environment=${base:-$root/target}/python-$(sha256sum <<<"$1" | cut -c1-12)
     if [ ! -e "$environment/complete" ]; then
         rm -rf "$environment"
         python3 -m venv "$environment"
-        "$environment/bin/pip" install --quiet --disable-pip-version-check -r /dev/stdin <<<"$wanted"
+        "$environment/bin/pip" install --quiet --disable-pip-version-check -r /dev/stdin <<<"$1"
         touch "$environment/complete"
     fi
 }
@@ -72,6 +74,19 @@ stage_python() {
     "$environment/bin/ruff" check --no-cache .
     "$environment/bin/mypy" --cache-dir /dev/null
     PYTHONPATH=src PYTHONDONTWRITEBYTECODE=1 "$environment/bin/pytest" -p no:cacheprovider
+}
+
+# Clients of OpenAI's API, as their projects publish them, against the real product.
+stage_conformance() {
+    local environment
+    product
+    python_environment
+    "$environment/bin/ruff" check --no-cache conformance
+    "$environment/bin/ruff" format --no-cache --check conformance
+    environment_of "$(cat conformance/requirements.txt)"
+    # litellm would fetch its prices otherwise.
+    (cd conformance && LITELLM_LOCAL_MODEL_COST_MAP=True PYTHONDONTWRITEBYTECODE=1 \
+        "$environment/bin/pytest" -p no:cacheprovider -q)
 }
 
 # The SDK against the real product, which is started for it and ended by its own pid.

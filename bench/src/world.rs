@@ -97,7 +97,7 @@ impl World {
     pub(crate) async fn serve(&self) -> anyhow::Result<Served> {
         let supervisor = Supervisor::new(ShutdownHandle::new());
         let config = ApiConfig::default();
-        let router = oag_api::router(ApiParts {
+        let surface = oag_api::surface(ApiParts {
             pilot: Arc::clone(&self.pilot),
             hub: Arc::clone(&self.hub),
             ops: Some(Arc::clone(&self.ops)),
@@ -117,7 +117,7 @@ impl World {
         let url = format!("http://{}", listener.local_addr()?);
         let shutdown = supervisor.shutdown().clone();
         supervisor.spawn("api", TaskKind::Drains, OnError::Log, async move {
-            oag_api::serve(listener, router, &config, shutdown).await
+            oag_api::serve(listener, surface.router, &config, shutdown).await
         });
         Ok(Served { url, key: self.key.clone(), supervisor })
     }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use oag_api::ApiConfig;
 use oag_cluster::ClusterConfig;
+use oag_gateway::GatewayConfig;
 use oag_local::LocalConfig;
 use oag_nodes::NodesConfig;
 use oag_ops::{HubConfig, OpsConfig};
@@ -40,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) telemetry: TelemetryConfig,
     /// The API.
     pub(crate) api: ApiConfig,
+    /// The APIs for clients of language models.
+    pub(crate) gateway: GatewayConfig,
     /// Plans.
     pub(crate) pilot: PilotConfig,
     /// Signals.
@@ -96,6 +99,7 @@ impl Default for Config {
             store: StoreConfig::default(),
             telemetry: TelemetryConfig::default(),
             api: ApiConfig::default(),
+            gateway: GatewayConfig::default(),
             pilot: PilotConfig::default(),
             signals: HubConfig::default(),
             ops: OpsConfig::default(),

@@ -13,6 +13,7 @@ mod data;
 mod eval;
 mod figures;
 mod gate;
+mod gateway;
 mod inventory;
 mod ledger;
 mod options;

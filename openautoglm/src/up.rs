@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use oag_cluster::{Gate, KeptStore};
+use oag_gateway::GatewayParts;
 use oag_local::sample::{SampleConfig, serve};
 use oag_nodes::NodesParts;
 use oag_pilot::{Caller, NewKey, Pilot};
@@ -21,6 +22,7 @@ use crate::config::Config;
 use crate::data::{DataDir, Running};
 use crate::eval::print;
 use crate::gate::{self, Door};
+use crate::gateway::ApiDoor;
 use crate::inventory;
 use crate::options::{SampleArgs, UpArgs};
 use crate::parts::{self, Parts};
@@ -200,7 +202,15 @@ async fn start(
     forget_old(parts.kept, &tenant, supervisor);
     let fleet = parts.cluster.run(supervisor.shutdown().clone());
     supervisor.spawn("fleet", TaskKind::Intake, OnError::Shutdown, fleet);
-    let router = oag_api::router(parts.api)?.merge(oag_nodes::plain(nodes));
+    let (engines, clock) = (Arc::clone(&parts.api.engines), Arc::clone(&parts.api.clock));
+    let ids = Arc::clone(&parts.api.ids);
+    let surface = oag_api::surface(parts.api)?;
+    let door = Arc::new(ApiDoor(surface.entrance));
+    let settings = config.gateway.clone();
+    let gateway = GatewayParts { door, engines, clock, ids, config: settings };
+    let gateway = oag_gateway::router(gateway)
+        .map_err(|(field, problem)| anyhow!("gateway.{field} {problem}"))?;
+    let router = surface.router.merge(oag_nodes::plain(nodes)).merge(gateway);
     let shutdown = supervisor.shutdown().clone();
     let settings = config.api.clone();
     supervisor.spawn("api", TaskKind::Drains, OnError::Shutdown, async move {

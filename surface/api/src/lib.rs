@@ -29,6 +29,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 
+pub use crate::auth::Entrance;
 pub use crate::config::{ApiConfig, ApiError, IssuerConfig, JwtConfig};
 pub use crate::http::problem::{FieldError, ProblemDocument};
 pub use crate::http::watch::{Bookmark, WatchEvent};
@@ -42,12 +43,20 @@ use crate::state::Api;
 /// Time between two sweeps of idempotency keys.
 const SWEEP: std::time::Duration = std::time::Duration::from_secs(600);
 
+/// The whole API.
+pub struct Surface {
+    /// Its routes, and answers for all others.
+    pub router: Router,
+    /// Lets callers of other surfaces in, by the same keys and tokens.
+    pub entrance: Entrance,
+}
+
 /// The whole API. Begins a task that forgets old idempotency keys, so it is called inside a
 /// runtime.
 ///
 /// # Errors
 /// When a setting has no meaning, or the keys of an issuer cannot be read.
-pub fn router(parts: ApiParts) -> Result<Router, ApiError> {
+pub fn surface(parts: ApiParts) -> Result<Surface, ApiError> {
     let (routes, document) = handlers::routes().finish();
     let api = Api::new(parts, document)?;
     begin_sweeps(&api);
@@ -58,11 +67,13 @@ pub fn router(parts: ApiParts) -> Result<Router, ApiError> {
         // What arrives is bounded before it is unpacked, and again when it is read.
         .layer(RequestBodyLimitLayer::new(bytes_max))
         .layer(RequestDecompressionLayer::new().gzip(true).pass_through_unaccepted(true));
-    Ok(routes
+    let entrance = Entrance::of(&api);
+    let router = routes
         .fallback(edge::unknown_path)
         .method_not_allowed_fallback(edge::unknown_method)
         .layer(layers)
-        .with_state(api))
+        .with_state(api);
+    Ok(Surface { router, entrance })
 }
 
 /// The OpenAPI document, pretty JSON with a final newline.

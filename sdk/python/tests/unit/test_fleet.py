@@ -127,6 +127,7 @@ def test_the_fleet_is_read(kind: str) -> None:
         b"/api/v1/models",
         b"/api/v1/queues?most=5",
         b"/api/v1/queues",
+        b"/api/v1/node-groups",
     ]
 
 

@@ -1,6 +1,7 @@
 //! Who is calling: API keys and tokens at the edge.
 
 mod address;
+mod entrance;
 mod jwt;
 mod known;
 mod throttle;
@@ -19,6 +20,7 @@ use oag_types::{Code, Digest, ErrorKind, PrincipalId, Problem, Service, ServiceN
 use self::address::address;
 use self::jwt::TokenError;
 use self::known::Name;
+pub use entrance::Entrance;
 pub(crate) use jwt::Tokens;
 pub(crate) use known::Known;
 pub(crate) use throttle::Throttle;

@@ -90,6 +90,12 @@ impl From<Problem> for Failure {
     }
 }
 
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        *failure.problem
+    }
+}
+
 impl Failure {
     /// A problem with a code and a detail.
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {

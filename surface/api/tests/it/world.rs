@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use oag_api::{ApiConfig, ApiParts, Probe, router};
+use oag_api::{ApiConfig, ApiParts, Probe, surface};
 use oag_ops::{HubConfig, SignalHub};
 use oag_pilot::{
     CheckpointSink, ExecError, Executor, LogKeys, LogLine, Mandate, Meter, NewKey, NewPrincipal,
@@ -287,7 +287,7 @@ impl World {
         let supervisor = Supervisor::new(ShutdownHandle::new());
         let figures =
             || ProcessStats { resident_bytes: 1024, cpu_seconds: 1.5, open_fds: 9, threads: 4 };
-        let router = router(ApiParts {
+        let surface = surface(ApiParts {
             pilot: Arc::clone(&pilot),
             hub: Arc::new(SignalHub::new(HubConfig::default(), Arc::clone(&shared), None)),
             ops: None,
@@ -305,7 +305,7 @@ impl World {
         })
         .unwrap();
         let world = Self {
-            router,
+            router: surface.router,
             pilot,
             clock,
             supervisor,
