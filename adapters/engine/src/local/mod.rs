@@ -143,6 +143,10 @@ impl Engine for Local {
 
     async fn generate(&self, asked: Generation) -> Result<Events, EngineError> {
         self.check(&asked.model)?;
+        // A quick model might have begun before anybody looks at the time.
+        if asked.context.within.is_some_and(|within| within.is_zero()) {
+            return Err(EngineError::Late);
+        }
         let until = asked.context.within.map(|within| Instant::now() + within);
         let (handed, mailbox) = self.desk.hand_over(Ask::Generate(Box::new(asked)))?;
         self.desk.answers.fetch_add(1, Ordering::Relaxed);
