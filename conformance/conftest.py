@@ -8,7 +8,9 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -45,41 +47,30 @@ def wait_until(what: str, so: Callable[[], Any]) -> Any:
         time.sleep(0.05)
 
 
-@pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+@contextmanager
+def running(home: Path, upstream: Upstream, *worker: str) -> Iterator[Site]:
+    """The product and a worker that was started with these options."""
     binary = os.environ["OPENAUTOGLM_BIN"]
-    home = tmp_path_factory.mktemp("site")
     environment = {**os.environ, "XDG_STATE_HOME": str(home / "state")}
-    upstream = Upstream()
-    threading.Thread(target=upstream.serve_forever, daemon=True).start()
     data = home / "data"
     processes: list[subprocess.Popen[bytes]] = []
 
     def start(*words: str) -> None:
-        log = (home / f"log-{len(processes)}").open("wb")
-        command = [binary, *words]
-        processes.append(subprocess.Popen(command, stdout=log, stderr=log, env=environment))
+        with (home / f"log-{len(processes)}").open("wb") as log:
+            command = [binary, *words]
+            processes.append(subprocess.Popen(command, stdout=log, stderr=log, env=environment))
 
     try:
         start("up", "--data", str(data), "--port", "0")
-        running = data / "run.json"
-        wait_until("the product runs", lambda: running.exists() and running.read_text())
-        url = "http://" + json.loads(running.read_text())["address"].removeprefix("http://")
+        found = data / "run.json"
+        wait_until("the product runs", lambda: found.exists() and found.read_text())
+        url = "http://" + json.loads(found.read_text())["address"].removeprefix("http://")
         key = (data / "admin.key").read_text().strip()
-        start(
-            "worker",
-            "--controller",
-            url,
-            "--model",
-            MODEL,
-            "--upstream",
-            upstream.url,
-            "--slots",
-            "32",
-        )
+        start("worker", "--controller", url, "--model", MODEL, *worker)
         headers = {"authorization": f"Bearer {key}"}
 
         def ready() -> bool:
+            assert all(process.poll() is None for process in processes), said(home)
             answer = httpx.get(f"{url}/v1/models/{MODEL}", headers=headers)
             return answer.status_code == 200
 
@@ -90,4 +81,29 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             process.terminate()
         for process in processes:
             process.wait(PATIENCE_S)
-        upstream.shutdown()
+
+
+def said(home: Path) -> str:
+    """What the processes said."""
+    return "\n".join(path.read_text() for path in sorted(home.glob("log-*")))
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A worker with an upstream."""
+    upstream = Upstream()
+    threading.Thread(target=upstream.serve_forever, daemon=True).start()
+    home = tmp_path_factory.mktemp("site")
+    with running(home, upstream, "--upstream", upstream.url, "--slots", "32") as site:
+        yield site
+    upstream.shutdown()
+
+
+@pytest.fixture(scope="session")
+def local_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A worker with a GGUF file: a tiny model whose weights are random."""
+    model = Path(__file__).parent.parent / "adapters/engine/tests/data/qwen3.gguf"
+    home = tmp_path_factory.mktemp("local")
+    options = ("--gguf", str(model), "--max-tokens", "2048", "--memory", "f32", "--threads", "1")
+    with running(home, Upstream(), *options) as site:
+        yield site

@@ -5,6 +5,6 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 cd "$root"
-rm -rf target testkit/browser/node_modules
+rm -rf target testkit/browser/node_modules conformance/node/node_modules
 cache=$(cache_dir)
 [ -z "$cache" ] || rm -rf "$cache/target" "$cache"/python-*

@@ -76,17 +76,23 @@ stage_python() {
     PYTHONPATH=src PYTHONDONTWRITEBYTECODE=1 "$environment/bin/pytest" -p no:cacheprovider
 }
 
-# Clients of OpenAI's API, as their projects publish them, against the real product.
+# Runs published clients against OPENAUTOGLM_BIN.
+conform() {
+    environment_of "$(cat conformance/requirements.txt)"
+    # litellm would fetch its prices otherwise.
+    (cd conformance && LITELLM_LOCAL_MODEL_COST_MAP=True PYTHONDONTWRITEBYTECODE=1 \
+        "$environment/bin/pytest" -p no:cacheprovider -q "$@")
+}
+
+# Clients of OpenAI's and Anthropic's APIs, as their projects publish them, against the real product.
 stage_conformance() {
     local environment
     product
     python_environment
     "$environment/bin/ruff" check --no-cache conformance
     "$environment/bin/ruff" format --no-cache --check conformance
-    environment_of "$(cat conformance/requirements.txt)"
-    # litellm would fetch its prices otherwise.
-    (cd conformance && LITELLM_LOCAL_MODEL_COST_MAP=True PYTHONDONTWRITEBYTECODE=1 \
-        "$environment/bin/pytest" -p no:cacheprovider -q)
+    node_modules conformance/node
+    conform --ignore local
 }
 
 # The SDK against the real product, which is started for it and ended by its own pid.
@@ -118,13 +124,18 @@ stage_live() {
     return "$status"
 }
 
+# Installs what a folder of tests for Node depends on.
+node_modules() {
+    cmp -s "$1/package-lock.json" "$1/node_modules/.installed" || {
+        (cd "$1" && npm ci --no-audit --no-fund --loglevel=error)
+        cp "$1/package-lock.json" "$1/node_modules/.installed"
+    }
+}
+
 stage_browser() {
     product
+    node_modules testkit/browser
     cd testkit/browser
-    if ! cmp -s package-lock.json node_modules/.installed; then
-        npm ci --no-audit --no-fund --loglevel=error
-        cp package-lock.json node_modules/.installed
-    fi
     node --test --test-reporter=spec ./*.test.mjs
 }
 
@@ -140,6 +151,10 @@ stage_engines() {
     cargo clippy "${all[@]}" --all-targets -- -D warnings
     cargo test "${all[@]}" --no-fail-fast -- \
         absent:: engine:: faults:: files:: llama:: local:: models:: onnx:: predict::
+    # The product that was built for these tests runs models.
+    OPENAUTOGLM_BIN=${CARGO_TARGET_DIR:-$root/target}/debug/openautoglm
+    export OPENAUTOGLM_BIN
+    conform local
 }
 
 # The light node as it is shipped: a build of its own, and what that takes in memory.

@@ -6,11 +6,11 @@ use futures::stream::{BoxStream, select_all};
 use oag_serve::{Collected, Engine, EngineError, Event, Events, Generation, Usage};
 
 /// The answers of a request as they come: which, and a part of it.
-pub(super) type Parts = BoxStream<'static, (usize, Result<Event, EngineError>)>;
+pub(crate) type Parts = BoxStream<'static, (usize, Result<Event, EngineError>)>;
 
 /// Begins as many answers as are asked for. It is there when the first parts of all are known to
 /// come.
-pub(super) async fn begin(
+pub(crate) async fn begin(
     engine: &dyn Engine,
     asked: Generation,
     count: u32,
@@ -29,13 +29,13 @@ pub(super) async fn begin(
 }
 
 /// The parts of all, in the order in which they come.
-pub(super) fn merged(answers: Vec<Events>) -> Parts {
+pub(crate) fn merged(answers: Vec<Events>) -> Parts {
     let numbered = answers.into_iter().enumerate();
     select_all(numbered.map(|(at, events)| events.map(move |event| (at, event)).boxed())).boxed()
 }
 
 /// All of them, whole.
-pub(super) async fn whole(answers: Vec<Events>) -> Result<Vec<Collected>, EngineError> {
+pub(crate) async fn whole(answers: Vec<Events>) -> Result<Vec<Collected>, EngineError> {
     let collect = |mut events: Events| async move {
         let mut all = Collected::default();
         while let Some(event) = events.next().await {
@@ -49,7 +49,7 @@ pub(super) async fn whole(answers: Vec<Events>) -> Result<Vec<Collected>, Engine
 }
 
 /// What they took together; the prompt counts once.
-pub(super) fn sum(usages: impl Iterator<Item = Usage>) -> Usage {
+pub(crate) fn sum(usages: impl Iterator<Item = Usage>) -> Usage {
     usages.fold(Usage::default(), |sum, usage| Usage {
         prompt: sum.prompt.max(usage.prompt),
         cached: sum.cached.max(usage.cached),

@@ -2,17 +2,21 @@
 
 use std::any::Any;
 use std::borrow::Cow;
+use std::convert::Infallible;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::Instrument;
 
+use crate::anthropic;
 use crate::state::{Gateway, RequestId};
 use crate::trouble::Trouble;
 
@@ -39,6 +43,7 @@ pub(crate) async fn surround(
     tracing::info!(%method, route, status, took_ms, request_id = id, "request");
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::try_from(id) {
+        headers.insert(anthropic::REQUEST_ID, value.clone());
         headers.insert(X_REQUEST_ID, value);
     }
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
@@ -72,6 +77,20 @@ pub(crate) async fn unknown_method(request: Request) -> Response {
     Trouble::other_method(request.method()).into_response()
 }
 
+/// An answer of events, as they come.
+pub(crate) fn event_stream(
+    events: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static,
+) -> Response {
+    let mut response = Body::from_stream(events.fuse()).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Proxies of one kind hold streams back unless they are told not to.
+    let buffering = HeaderName::from_static("x-accel-buffering");
+    headers.insert(buffering, HeaderValue::from_static("no"));
+    response
+}
+
 /// An answer of JSON.
 pub(crate) fn json(document: &impl Serialize) -> Response {
     // Texts and numbers cannot fail to be written.
@@ -89,6 +108,15 @@ impl<T: DeserializeOwned> FromRequest<Gateway> for Json<T> {
 
     async fn from_request(request: Request, gateway: &Gateway) -> Result<Self, Trouble> {
         let bytes_max = gateway.config.body_bytes_max;
+        let stated = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+        if stated.and_then(|text| text.parse::<usize>().ok()).is_some_and(|size| size > bytes_max) {
+            return Err(Trouble::too_large(bytes_max));
+        }
+        // What was sent with gzip is plain by now.
+        match request.headers().get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+            None | Some(b"identity") => {}
+            Some(_) => return Err(Trouble::other_encoding()),
+        }
         let bytes = read(request.into_body(), bytes_max).await?;
         let reader = &mut serde_json::Deserializer::from_slice(&bytes);
         serde_path_to_error::deserialize(reader).map(Self).map_err(|error| {
@@ -98,7 +126,7 @@ impl<T: DeserializeOwned> FromRequest<Gateway> for Json<T> {
     }
 }
 
-async fn read(body: Body, bytes_max: usize) -> Result<bytes::Bytes, Trouble> {
+async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Trouble> {
     to_bytes(body, bytes_max).await.map_err(|error| {
         let mut cause: Option<&dyn std::error::Error> = Some(&error);
         while let Some(error) = cause {

@@ -4,10 +4,13 @@
 //! deciding who may come in (a [`Door`] does), running models (engines do), and the product's own
 //! API (`oag-api`).
 
+mod anthropic;
+mod choices;
 mod config;
 mod door;
 mod edge;
 mod openai;
+mod plain;
 mod state;
 mod trouble;
 
@@ -20,7 +23,6 @@ use oag_serve::Engines;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::decompression::RequestDecompressionLayer;
-use tower_http::limit::RequestBodyLimitLayer;
 
 pub use crate::config::GatewayConfig;
 pub use crate::door::{Door, Visitor};
@@ -47,13 +49,12 @@ pub struct GatewayParts {
 /// Which setting has no meaning, and why.
 pub fn router(parts: GatewayParts) -> Result<Router, (&'static str, String)> {
     parts.config.check()?;
-    let bytes_max = parts.config.body_bytes_max;
     let gateway = Gateway::new(parts);
     let layers = ServiceBuilder::new()
         .layer(from_fn_with_state(gateway.clone(), edge::surround))
         .layer(CatchPanicLayer::custom(edge::panicked))
-        // What arrives is bounded before it is unpacked, and again when it is read.
-        .layer(RequestBodyLimitLayer::new(bytes_max))
+        // How much is read is bounded after unpacking.
         .layer(RequestDecompressionLayer::new().gzip(true).pass_through_unaccepted(true));
-    Ok(openai::routes().layer(layers).with_state(gateway))
+    let routes = openai::routes().merge(anthropic::routes()).merge(plain::routes());
+    Ok(routes.layer(layers).with_state(gateway))
 }

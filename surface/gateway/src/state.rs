@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
+use http::HeaderValue;
+use http::header::AUTHORIZATION;
 use http::request::Parts;
 use oag_serve::{Context, Engine, EngineError};
 use oag_types::Timestamp;
@@ -87,6 +89,14 @@ impl FromRequestParts<Gateway> for Asked {
 
     async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, Trouble> {
         let id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+        // Anthropic's clients send their key in a header of its own.
+        if !parts.headers.contains_key(AUTHORIZATION)
+            && let Some(key) = parts.headers.get("x-api-key").and_then(|key| key.to_str().ok())
+            && let Ok(mut value) = HeaderValue::try_from(format!("Bearer {key}"))
+        {
+            value.set_sensitive(true);
+            parts.headers.insert(AUTHORIZATION, value);
+        }
         let visitor = gateway.door.admit(&parts.headers, &parts.extensions).await?;
         Ok(Self { id, visitor })
     }

@@ -12,6 +12,8 @@ use serde::Serialize;
 
 /// The request has to be changed.
 const INVALID: &str = "invalid_request_error";
+/// What conversations call what is asked.
+const MESSAGES: &str = "messages";
 /// It is not the caller's fault.
 const SERVER: &str = "server_error";
 
@@ -97,10 +99,32 @@ impl Trouble {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, INVALID, message)
     }
 
+    /// The body is packed in a way that is not known here.
+    pub(crate) fn other_encoding() -> Self {
+        let message = "bodies may be sent plain or with gzip";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID, message)
+    }
+
     /// Something that cannot be.
     pub(crate) fn internal() -> Self {
         let message = "an unforeseen error; it is in the log under this request id";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, SERVER, message)
+    }
+
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The same, for those whose words for what is asked are others.
+    pub(crate) fn asked_in(mut self, param: &'static str) -> Self {
+        if self.param.as_deref() == Some(MESSAGES) {
+            self.param = Some(Cow::Borrowed(param));
+        }
+        self
     }
 
     /// As it is sent.
@@ -145,7 +169,7 @@ impl From<EngineError> for Trouble {
 fn param(field: Cow<'static, str>) -> Cow<'static, str> {
     let named = match &*field {
         "tokens_max" => "max_tokens",
-        "input" | "prompt" => "messages",
+        "input" | "prompt" => MESSAGES,
         "schema" | "format" => "response_format",
         _ => return field,
     };
@@ -194,6 +218,8 @@ impl IntoResponse for Trouble {
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        // For those whose clients know errors in another form.
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -9,11 +9,11 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::answer::{AnswerOut, CallOut, FunctionOut, Name, finish};
-use super::choices;
 use super::logprobs::{self, ChatLogprobs};
 use super::message::{ChoiceIn, FormatIn, ToolIn, TurnIn, format, tool_choice, tools};
 use super::params::{Draws, OneOrMany, StreamOptions, absent, choices as count, limits};
 use super::stream::{Form, stream};
+use crate::choices;
 use crate::edge::{Json, json};
 use crate::state::{Asked, Gateway};
 use crate::trouble::Trouble;

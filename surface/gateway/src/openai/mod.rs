@@ -2,7 +2,6 @@
 
 mod answer;
 mod chat;
-mod choices;
 mod embeddings;
 mod logprobs;
 mod message;

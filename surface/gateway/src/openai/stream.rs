@@ -4,17 +4,15 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 
-use axum::body::Body;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue};
 use oag_serve::{Delta, Ending, EngineError, Event, Events, Usage};
 use serde::Serialize;
 
 use super::answer::{AnswerOut, Name};
-use super::choices::{Parts, merged, sum};
+use crate::choices::{Parts, merged, sum};
+use crate::edge::event_stream;
 use crate::trouble::Trouble;
 
 const DONE: &[u8] = b"data: [DONE]\n\n";
@@ -72,14 +70,7 @@ pub(super) fn stream<F: Form>(
         let event = state.next().await?;
         Some((Ok::<Bytes, Infallible>(event), state))
     });
-    let mut response = Body::from_stream(events.fuse()).into_response();
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    // Proxies of one kind hold streams back unless they are told not to.
-    let buffering = HeaderName::from_static("x-accel-buffering");
-    headers.insert(buffering, HeaderValue::from_static("no"));
-    response
+    event_stream(events)
 }
 
 impl<F: Form> State<F> {

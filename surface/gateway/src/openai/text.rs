@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::answer::{AnswerOut, Name, finish};
-use super::choices;
 use super::logprobs;
 use super::params::{Draws, OneOrMany, StreamOptions, absent, choices as count, limits};
 use super::stream::{Form, stream};
+use crate::choices;
 use crate::edge::{Json, json};
 use crate::state::{Asked, Gateway};
 use crate::trouble::Trouble;
@@ -83,7 +83,8 @@ pub(super) async fn complete(
         let message = format!("at most {} answers to one request", most.max(PROMPTS_MAX));
         return Err(Trouble::invalid("prompt", message));
     }
-    let answers = begin(&*engine, &generation, prompts, count).await?;
+    let answers = begin(&*engine, &generation, prompts, count).await;
+    let answers = answers.map_err(|trouble| trouble.asked_in("prompt"))?;
     if streams {
         let form = Text { letters: vec![0; answers.len()] };
         return Ok(stream(form, name, answers, include_usage));

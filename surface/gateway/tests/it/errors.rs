@@ -89,6 +89,10 @@ async fn bodies_that_cannot_be_read() {
     assert!(error["message"].as_str().unwrap().starts_with("We could not parse the JSON body"));
     send("[".repeat(5_000)).await.error(400);
     send(" ".repeat(10_001)).await.error(413);
+    let stated = [key[0], ("content-length", "10001")];
+    world.send("POST", PATH, &stated, String::new()).await.error(413);
+    let packed = [key[0], ("content-encoding", "br")];
+    world.send("POST", PATH, &packed, "x".to_owned()).await.error(415);
 }
 
 #[tokio::test]
@@ -122,6 +126,11 @@ async fn what_goes_wrong_behind_it_has_its_status() {
         reply.error(status);
         assert_eq!(!reply.header("retry-after").is_empty(), status == 503);
     }
+    world.refuses(EngineError::refused("input", "too long"));
+    let text = json!({"model": "glm", "prompt": "x"});
+    assert_eq!(world.post("/v1/completions", &text).await.error(400)["param"], "prompt");
+    world.refuses(EngineError::refused("input", "too long"));
+    assert_eq!(world.post(PATH, &request).await.error(400)["param"], "messages");
     world.refuses(late());
     assert_eq!(world.post(PATH, &request).await.header("retry-after"), "3");
 }

@@ -5,5 +5,7 @@
 mod chat;
 mod embeddings;
 mod errors;
+mod messages;
+mod plain;
 mod text;
 mod world;
