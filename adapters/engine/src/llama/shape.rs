@@ -76,7 +76,8 @@ impl Shape {
         match serde_json::from_slice::<Value>(&self.text) {
             Err(error) => Some(format!("what the model wrote is not JSON: {error}")),
             Ok(value) => wanted.validate(&value).err().map(|error| {
-                let place = error.instance_path().to_string();
+                // Errors are logged, and what models write is not.
+                let (place, error) = (error.instance_path().to_string(), error.masked());
                 format!("what the model wrote does not fit the schema: {error} at '{place}'")
             }),
         }

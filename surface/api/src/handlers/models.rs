@@ -176,7 +176,9 @@ async fn whole(mut events: Events) -> Answer<Collected> {
     while let Some(event) = events.next().await {
         all.take(event.map_err(failure)?);
     }
-    Ok(all)
+    // What ends without an end is broken.
+    let no_end = || failure(EngineError::BrokeOff("it said no end".to_owned()));
+    all.ending.ok_or_else(no_end).map(|_| all)
 }
 
 /// An answer as events; its error is one, too.

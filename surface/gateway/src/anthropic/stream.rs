@@ -129,8 +129,9 @@ impl State {
     }
 
     fn break_off(&mut self, why: EngineError) {
-        tracing::warn!(error = %why, "answer broke off");
-        let (_, document) = error(&Trouble::from(why));
+        let (status, document) = error(&Trouble::from(why));
+        // The words may hold some of what was said.
+        tracing::warn!(%status, "answer broke off");
         self.say("error", &document);
         self.over = true;
     }

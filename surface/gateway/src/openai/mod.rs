@@ -7,6 +7,7 @@ mod logprobs;
 mod message;
 mod models;
 mod params;
+mod responses;
 mod stream;
 mod text;
 
@@ -26,4 +27,5 @@ pub(crate) fn routes() -> Router<Gateway> {
         .route("/v1/models", get(models::list).fallback(other))
         .route("/v1/models/{*model}", get(models::read).fallback(other))
         .route("/v1/{*path}", any(edge::unknown_path))
+        .merge(responses::routes())
 }

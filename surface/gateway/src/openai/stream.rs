@@ -123,9 +123,11 @@ impl<F: Form> State<F> {
     }
 
     fn break_off(&mut self, error: EngineError) {
-        tracing::warn!(%error, "answer broke off");
+        let trouble = Trouble::from(error);
+        // The words may hold some of what was said.
+        tracing::warn!(answer = self.name.id, status = %trouble.status(), "answer broke off");
         let mut bytes = b"data: ".to_vec();
-        bytes.extend(Trouble::from(error).document());
+        bytes.extend(trouble.document());
         bytes.extend(b"\n\n");
         self.ready.push_back(bytes.into());
         self.over = true;

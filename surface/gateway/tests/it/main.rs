@@ -7,5 +7,6 @@ mod embeddings;
 mod errors;
 mod messages;
 mod plain;
+mod responses;
 mod text;
 mod world;
